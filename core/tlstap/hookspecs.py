@@ -1,0 +1,80 @@
+"""The plugin contract, one hook after another in the order in which they are called.
+
+A plugin is a module or object with functions marked `@tlstap.hookimpl`. Built-in plugins come from a
+literal list in registry.py, third-party ones from the entry-point group `tlstap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+
+    from tlstap.library import Library
+    from tlstap.protocols.base import Protocol
+    from tlstap.sinks.base import SinkType
+
+PROJECT = "tlstap"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def tlstap_libraries() -> Sequence[Library]:
+    """Declare TLS libraries. Called once, when plugins are loaded.
+
+    :return: the libraries that this plugin supports. A name that another plugin declares is an error.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec(firstresult=True)
+def tlstap_locate(image: ElfImage, library: Library, function: str) -> int | None:
+    """Find a function for which the image has no symbol.
+
+    Called for a probe with `locate=True`, only for the plugin that declared `library`. Results are cached by
+    build-id together with `library.locator_version`.
+
+    :param image: the ELF image, recognised as containing `library`.
+    :param library: the declaration.
+    :param function: the probe's function name.
+    :return: the function's ELF virtual address, or None if it was not found without doubt. Never guess.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec(firstresult=True)
+def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
+    """Put a detail of a connection, as a DetailProbe captured it, into words.
+
+    Called while tracing, only for the plugin that declared `library`. Without an answer the value is taken
+    as UTF-8 text.
+
+    :param detail: "sni", "alpn", "tls_version" or "cipher".
+    :param value: the captured bytes, at most 255, without the terminating NUL.
+    :return: the text for the schema's field, or None.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def tlstap_protocols() -> Sequence[Protocol]:
+    """Declare protocol decoders. Called once, when plugins are loaded.
+
+    :return: decoders for application protocols inside TLS, in the order in which they should be asked.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def tlstap_sinks() -> Sequence[SinkType]:
+    """Declare output formats. Called once, when plugins are loaded.
+
+    :return: formats for `-f NAME`. A name that another plugin declares is an error.
+    """
+    raise AssertionError("a specification is never called")

@@ -1,0 +1,220 @@
+"""What a plugin declares: a TLS library, how to recognise it, and the functions to probe.
+
+A complete declaration of an OpenSSL-like library without any C:
+
+    Library(
+        name="wolfssl",
+        title="wolfSSL",
+        recognise=Recognise(symbols=("wolfSSL_read", "wolfSSL_write")),
+        probes=(
+            DataProbe(function="wolfSSL_read", direction="read"),
+            DataProbe(function="wolfSSL_write", direction="write"),
+            FreeProbe(function="wolfSSL_free"),
+        ),
+    )
+
+Arguments count from 1, as in the C prototype; 0 stands for the return value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+MAX_ARGUMENT = 6
+"""Arguments beyond the sixth are on the stack on x86-64, where tlstap does not look."""
+
+Argument = Annotated[int, Field(ge=1, le=MAX_ARGUMENT)]
+"""Number of an argument in a register, counted from 1."""
+
+ArgumentOrReturn = Annotated[int, Field(ge=0, le=MAX_ARGUMENT)]
+"""Number of an argument, or 0 for the return value."""
+
+Symbol = Annotated[str, Field(min_length=1, max_length=255)]
+CIdentifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
+
+
+class Declaration(BaseModel):
+    """Base of what plugins declare: immutable, and a misspelt field is an error that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Recognise(Declaration):
+    """How an ELF image is known to contain the library. All conditions must hold."""
+
+    symbols: tuple[Symbol, ...] = ()
+    """Functions that the image defines, in .dynsym or .symtab."""
+    strings: tuple[str, ...] = ()
+    """Text that the image contains, any one of them. A trailing NUL may be written as \\0."""
+    not_symbols: tuple[Symbol, ...] = ()
+    """Functions that a look-alike defines and this library does not."""
+    not_strings: tuple[str, ...] = ()
+    """Text that only look-alikes contain."""
+
+    @model_validator(mode="after")
+    def _something_positive(self) -> Recognise:
+        if not self.symbols and not self.strings:
+            raise ValueError("needs symbols or strings, or it would claim every file")
+        return self
+
+
+class VersionString(Declaration):
+    """Where the library's version stands as text."""
+
+    pattern: str
+    """Regular expression over bytes (Latin-1), with one group: the version."""
+    companion: str | None = None
+    """Start of the file name of a library that the image needs (DT_NEEDED) and that holds the text instead
+    ("libcrypto.so"); looked for in the same folder."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _one_group(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern.encode("latin-1")).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"needs exactly one group, has {groups}")
+        return pattern
+
+
+class _Probe(Declaration):
+    function: Symbol
+    """The function: a symbol, or, with `locate`, a name that the plugin's tlstap_locate knows."""
+    fallbacks: tuple[Symbol, ...] = ()
+    """Symbols to take instead, in this order, where `function` is absent. Same prototype."""
+    locate: bool = False
+    """If no symbol of that name exists, ask the plugin's tlstap_locate."""
+    when: tuple[Symbol, ...] = ()
+    """Place the probe only in images that define all of these symbols."""
+    unless: tuple[Symbol, ...] = ()
+    """Don't place the probe if any of these functions was found (as symbol or by a locator)."""
+    condition: CIdentifier | None = None
+    """C function of the snippet, `static __always_inline bool NAME(struct pt_regs *ctx)`, asked on
+    entry; when it says false, the call is ignored."""
+
+
+class Returned(Declaration):
+    """The moved length is the return value."""
+
+    source: Literal["return"] = "return"
+
+
+class OutPointer(Declaration):
+    """The moved length is stored through a pointer argument."""
+
+    source: Literal["out-pointer"] = "out-pointer"
+    argument: Argument
+    size: Literal[4, 8] = 8
+    """Bytes of the integer behind the pointer."""
+
+
+class DataProbe(_Probe):
+    """A function that reads or writes application data."""
+
+    kind: Literal["data"] = "data"
+    direction: Literal["read", "write"]
+    handle: Argument = 1
+    buffer: Argument = 2
+    length: Argument | None = 3
+    """The length asked for; an upper bound for what a call can have moved."""
+    moved: Annotated[Returned | OutPointer, Field(discriminator="source")] = Returned()
+    """Where the length really moved is found when the function returns."""
+    success: Literal["positive", "one", "zero"] = "positive"
+    """Return value (a C int) of a call that moved data."""
+
+
+class HandshakeProbe(_Probe):
+    """A function that performs the handshake, perhaps in several calls."""
+
+    kind: Literal["handshake"] = "handshake"
+    handle: Argument = 1
+    success: Literal["positive", "one", "zero"] = "one"
+
+
+class BirthProbe(_Probe):
+    """A function that makes a connection's handle, or makes it new again."""
+
+    kind: Literal["birth"] = "birth"
+    handle: ArgumentOrReturn = 0
+    """0: the function returns a new handle. An argument: it resets that handle for another connection,
+    which counts as a birth only if the handle has moved data."""
+
+
+class FreeProbe(_Probe):
+    """A function that ends a connection's handle."""
+
+    kind: Literal["free"] = "free"
+    handle: Argument = 1
+
+
+class ReferenceProbe(_Probe):
+    """A function that takes one more reference to a handle, so that the next free only gives it back."""
+
+    kind: Literal["reference"] = "reference"
+    handle: Argument = 1
+
+
+class RoleProbe(_Probe):
+    """A function whose call tells which end of the connection this is."""
+
+    kind: Literal["role"] = "role"
+    handle: Argument = 1
+    role: Literal["client", "server"]
+
+
+class DetailProbe(_Probe):
+    """A function that the application calls anyway and that tells something about the connection.
+
+    The value reaches the plugin's tlstap_describe as bytes (at most 255); without that hook it is taken as
+    UTF-8 text.
+    """
+
+    kind: Literal["detail"] = "detail"
+    detail: Literal["sni", "alpn", "tls_version", "cipher"]
+    handle: Argument = 1
+    value: ArgumentOrReturn = 0
+    """The text: an argument that points to it, or 0 for a returned pointer."""
+    pointer_offset: Annotated[int, Field(ge=0, le=4096)] | None = None
+    """If given, the value points to a struct, and the text's pointer is at this offset in it."""
+    out_length: Argument | None = None
+    """If given, `value` is an argument that points to a pointer to the text, and this argument points to
+    its length (4 bytes); both are read when the function returns. Otherwise the text ends with a NUL."""
+
+
+Probe = Annotated[
+    DataProbe | HandshakeProbe | BirthProbe | FreeProbe | ReferenceProbe | RoleProbe | DetailProbe,
+    Field(discriminator="kind"),
+]
+
+
+class Library(Declaration):
+    """One TLS library."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=32)]
+    """Short and lower-case: what `--lib` takes and events carry."""
+    title: str
+    """The name as its makers write it."""
+    recognise: Recognise
+    version: VersionString | None = None
+    sonames: tuple[str, ...] = ()
+    """Starts of file names under which ldconfig may know the library ("libssl.so"), so that it is probed
+    before anybody runs it."""
+    probes: tuple[Probe, ...]
+    snippet: str | None = None
+    """Path of a C file (.h) in the plugin's package with what the probes' conditions call."""
+    locator_version: int = 1
+    """Raise it when tlstap_locate changes, so that cached results are not used."""
+
+    @model_validator(mode="after")
+    def _both_directions(self) -> Library:
+        directions = {probe.direction for probe in self.probes if isinstance(probe, DataProbe)}
+        if directions != {"read", "write"}:
+            raise ValueError("needs a data probe for each direction, read and write")
+        if self.snippet is None and any(probe.condition for probe in self.probes):
+            raise ValueError("a probe has a condition, but there is no snippet to define it")
+        return self

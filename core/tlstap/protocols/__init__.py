@@ -1,0 +1,1 @@
+"""Protocol decoders: from byte streams to messages. One module a protocol."""

@@ -1,0 +1,44 @@
+"""What an output format is."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+from tlstap.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What the user chose for the output. `max_body` in bytes, None for no limit; `kinds` None for all."""
+
+    kinds: frozenset[str] | None = None
+    max_body: int | None = 4096
+    color: bool = False
+    width: int = 80
+
+
+class Sink(abc.ABC):
+    """Writes records to a text stream. `write` is called with every record, in order, with its number.
+
+    `seq` is the number of the record's event; progress records (HeadSeen, MessageEnded, Undecoded) have no
+    event of their own and get the number of the next one.
+    """
+
+    @abc.abstractmethod
+    def write(self, record: Record, seq: int) -> None:
+        """Take one record; ignore what this format does not show."""
+
+    def close(self) -> None:  # noqa: B027 - most formats have no end
+        """The trace is over: write what belongs at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkType:
+    """A format: `-f name`, a line of help, and how to make a sink that writes to a stream."""
+
+    name: str
+    help: str
+    create: Callable[[TextIO, OutputOptions], Sink]

@@ -37,7 +37,7 @@ class KernelError(TlstapError):
 
 
 class CompileError(TlstapError):
-    """The BPF program does not compile or is rejected; the message carries the compiler's or verifier's words."""
+    """The BPF program does not compile or is rejected; the message carries the tool's own words."""
 
 
 class CaptureError(TlstapError):

@@ -13,7 +13,6 @@ import pluggy
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
-
     from tlstap.library import Library
     from tlstap.protocols.base import Protocol
     from tlstap.sinks.base import SinkType

@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 def _bytes_from_base64(value: Any) -> Any:

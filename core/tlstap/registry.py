@@ -1,0 +1,233 @@
+"""Loads the plugins: built-in ones from a literal list, third-party ones from the entry-point group.
+
+Entry points are loaded one by one, because pluggy's own loader skips a name that is taken without a word
+and lets one plugin's import error end the host.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+from pydantic import ValidationError
+
+from tlstap import hookspecs
+from tlstap.errors import PluginError, UsageError
+from tlstap.library import Library
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+    from tlstap.protocols.base import Protocol
+    from tlstap.sinks.base import SinkType
+
+BUILTIN_PLUGINS: tuple[tuple[str, str], ...] = (
+    ("openssl", "tlstap.plugins.openssl"),
+    ("protocols", "tlstap.protocols.builtin"),
+    ("sinks", "tlstap.sinks.builtin"),
+)
+"""(plugin name, module), in the order in which they are registered."""
+
+BUILTIN = "tlstap"
+"""Distribution name of the built-in plugins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A loaded plugin: its name, the distribution it comes from, and the module or object itself."""
+
+    name: str
+    distribution: str
+    version: str | None
+    implementation: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A plugin that was left out, and the one-line reason."""
+
+    name: str
+    distribution: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Registry:
+    """The loaded plugins and what they declare, each thing with one owner."""
+
+    manager: pluggy.PluginManager
+    plugins: list[Plugin] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    libraries: dict[str, Library] = field(default_factory=dict)
+    protocols: list[Protocol] = field(default_factory=list)
+    sinks: dict[str, SinkType] = field(default_factory=dict)
+    _owners: dict[str, Plugin] = field(default_factory=dict)
+    _callers: dict[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls, exclude: Collection[str] = (), *, third_party: Iterable[EntryPoint] | None = None
+    ) -> Registry:
+        """Load every plugin that is not in `exclude`.
+
+        A third-party plugin that fails (import, declaration, a name that is taken) is left out, and it alone;
+        `failures` says why.
+
+        :param third_party: entry points instead of the installed ones.
+        :raises UsageError: `exclude` names a plugin that does not exist.
+        :raises PluginError: a built-in plugin is broken.
+        """
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        registry = cls(manager)
+        points = list(entry_points(group=hookspecs.PROJECT) if third_party is None else third_party)
+        registry._exclude(exclude, points)
+        for name, module in BUILTIN_PLUGINS:
+            if name not in exclude:
+                registry._register(Plugin(name, BUILTIN, None, importlib.import_module(module)))
+        for point in points:
+            if point.name not in exclude:
+                registry._load_entry_point(point)
+        return registry
+
+    def library(self, name: str) -> Library:
+        """The library of that name; an unknown one is a UsageError that lists the known ones."""
+        try:
+            return self.libraries[name]
+        except KeyError:
+            known = ", ".join(sorted(self.libraries))
+            raise UsageError(f"no library {name!r}; known are: {known}") from None
+
+    def plugin_of(self, library: Library) -> Plugin:
+        """The plugin that declared `library`."""
+        return self._owners[f"library {library.name}"]
+
+    def locate(self, image: ElfImage, library: Library, function: str) -> int | None:
+        """Ask the plugin that declared `library` (tlstap_locate)."""
+        return self._ask(library, "tlstap_locate")(image=image, library=library, function=function)  # type: ignore[no-any-return]
+
+    def describe(self, library: Library, detail: str, value: bytes) -> str | None:
+        """Ask the plugin that declared `library` (tlstap_describe)."""
+        return self._ask(library, "tlstap_describe")(library=library, detail=detail, value=value)  # type: ignore[no-any-return]
+
+    def snippet(self, library: Library) -> tuple[str, str] | None:
+        """The library's BPF snippet as (name for compiler messages, C text), or None if it has none.
+
+        :raises PluginError: the declared file can't be read.
+        """
+        if library.snippet is None:
+            return None
+        plugin = self.plugin_of(library)
+        package = getattr(plugin.implementation, "__name__", type(plugin.implementation).__module__)
+        try:
+            text = files(package).joinpath(library.snippet).read_text()
+        except (OSError, ModuleNotFoundError, TypeError) as error:
+            raise PluginError(
+                f"plugin {plugin.name} ({plugin.distribution}): snippet {library.snippet!r} "
+                f"of library {library.name} can't be read: {error}"
+            ) from None
+        return f"{plugin.name}/{library.snippet}", text
+
+    def _ask(self, library: Library, hook: str) -> Callable[..., Any]:
+        key = (library.name, hook)
+        if key not in self._callers:
+            owner = self.plugin_of(library).implementation
+            others = [plugin.implementation for plugin in self.plugins if plugin.implementation is not owner]
+            self._callers[key] = self.manager.subset_hook_caller(hook, remove_plugins=others)
+        return self._callers[key]
+
+    def _exclude(self, names: Collection[str], points: Sequence[EntryPoint]) -> None:
+        known = [name for name, _ in BUILTIN_PLUGINS] + [point.name for point in points]
+        for name in names:
+            if name not in known:
+                raise UsageError(f"no plugin {name!r} to leave out; known are: {', '.join(sorted(known))}")
+        self.excluded = list(names)
+
+    def _load_entry_point(self, point: EntryPoint) -> None:
+        distribution = point.dist.name if point.dist else "an unknown distribution"
+        version = point.dist.version if point.dist else None
+        try:
+            implementation = point.load()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            self.failures.append(Failure(point.name, distribution, f"can't be imported: {reason}"))
+            return
+        try:
+            self._register(Plugin(point.name, distribution, version, implementation))
+        except _BrokenError as error:
+            self.failures.append(Failure(point.name, distribution, str(error)))
+
+    def _register(self, plugin: Plugin) -> None:
+        self._claim(f"plugin {plugin.name}", plugin)
+        try:
+            self.manager.register(plugin.implementation, name=plugin.name)
+            self.manager.check_pending()
+            self._take_declarations(plugin)
+        except (pluggy.PluginValidationError, ValueError, _BrokenError) as error:
+            if self.manager.has_plugin(plugin.name):
+                self.manager.unregister(name=plugin.name)
+            self._owners = {claim: owner for claim, owner in self._owners.items() if owner is not plugin}
+            raise _BrokenError(" ".join(str(error).split())) from None
+        self.plugins.append(plugin)
+
+    def _take_declarations(self, plugin: Plugin) -> None:
+        libraries: list[Library] = self._call(plugin, "tlstap_libraries", Library)
+        from tlstap.protocols.base import Protocol
+        from tlstap.sinks.base import SinkType
+
+        protocols: list[Protocol] = self._call(plugin, "tlstap_protocols", Protocol)
+        sinks: list[SinkType] = self._call(plugin, "tlstap_sinks", SinkType)
+        for library in libraries:
+            self._claim(f"library {library.name}", plugin)
+        for protocol in protocols:
+            self._claim(f"protocol {protocol.name}", plugin)
+        for sink in sinks:
+            self._claim(f"output format {sink.name}", plugin)
+        self.libraries.update((library.name, library) for library in libraries)
+        self.protocols.extend(protocols)
+        self.sinks.update((sink.name, sink) for sink in sinks)
+
+    def _call(self, plugin: Plugin, hook: str, kind: type[Any]) -> list[Any]:
+        others = [other.implementation for other in self.plugins]
+        caller = self.manager.subset_hook_caller(hook, remove_plugins=others)
+        try:
+            answers = caller()
+        except ValidationError as error:
+            raise _BrokenError(f"{hook}: {_validation_text(error)}") from None
+        except Exception as error:
+            raise _BrokenError(f"{hook} raised {type(error).__name__}: {error}") from None
+        declared: list[Any] = []
+        for answer in answers:
+            if not isinstance(answer, Sequence) or not all(isinstance(item, kind) for item in answer):
+                raise _BrokenError(f"{hook} must return a sequence of {kind.__name__}, not {answer!r}")
+            declared.extend(answer)
+        return declared
+
+    def _claim(self, thing: str, plugin: Plugin) -> None:
+        owner = self._owners.setdefault(thing, plugin)
+        if owner is not plugin:
+            raise _BrokenError(
+                f"{thing} is already declared by plugin {owner.name} ({owner.distribution}); "
+                f"uninstall {plugin.distribution} or {owner.distribution}, or leave one out with --no-plugin"
+            )
+
+
+class _BrokenError(PluginError):
+    """One plugin is wrong; it alone is left out."""
+
+
+def _validation_text(error: ValidationError) -> str:
+    """pydantic's errors as one line that names model and field."""
+    parts = []
+    for detail in error.errors(include_url=False):
+        place = ".".join(str(part) for part in detail["loc"])
+        what = "unknown field" if detail["type"] == "extra_forbidden" else detail["msg"]
+        parts.append(f"{error.title}: {place}: {what}" if place else f"{error.title}: {what}")
+    return "; ".join(parts)

@@ -1,0 +1,135 @@
+"""OpenSSL 1.0.2 to 4.0, and LibreSSL, which exports the same functions.
+
+The internal functions see every operation exactly once, also those of programs that use BIO_f_ssl and never
+call the exported ones. They have no symbols in most builds and are found by `locate.py`; where they are not
+found without doubt, the exported functions are probed instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tlstap.hookspecs import hookimpl
+from tlstap.library import (
+    BirthProbe,
+    DataProbe,
+    DetailProbe,
+    FreeProbe,
+    HandshakeProbe,
+    Library,
+    OutPointer,
+    Probe,
+    Recognise,
+    ReferenceProbe,
+    RoleProbe,
+    VersionString,
+)
+from tlstap.plugins.openssl.locate import locate
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+
+READ = "ssl_read_internal"
+WRITE = "ssl_write_internal"
+
+# SSL_peek and SSL_peek_ex are no reads: their bytes come again with the next read. SSL_read_early_data and
+# SSL_write_early_data go through SSL_read_ex and SSL_write_ex.
+PROBES: tuple[Probe, ...] = (
+    DataProbe(function=READ, locate=True, direction="read", moved=OutPointer(argument=4), success="one"),
+    DataProbe(function="SSL_read", unless=(READ,), direction="read"),
+    DataProbe(
+        function="SSL_read_ex", unless=(READ,), direction="read", moved=OutPointer(argument=4), success="one"
+    ),
+    # OpenSSL 3.3 added a flags argument, together with SSL_write_ex2.
+    DataProbe(
+        function=WRITE,
+        locate=True,
+        unless=("SSL_write_ex2",),
+        direction="write",
+        moved=OutPointer(argument=4),
+        success="one",
+    ),
+    DataProbe(
+        function=WRITE,
+        locate=True,
+        when=("SSL_write_ex2",),
+        direction="write",
+        moved=OutPointer(argument=5),
+        success="one",
+    ),
+    DataProbe(function="SSL_write", unless=(WRITE,), direction="write"),
+    DataProbe(
+        function="SSL_write_ex",
+        unless=(WRITE,),
+        direction="write",
+        moved=OutPointer(argument=4),
+        success="one",
+    ),
+    DataProbe(
+        function="SSL_write_ex2",
+        unless=(WRITE,),
+        direction="write",
+        moved=OutPointer(argument=5),
+        success="one",
+    ),
+    HandshakeProbe(function="SSL_do_handshake"),
+    BirthProbe(function="SSL_new"),
+    # The handshake clears a used SSL object before it begins anew.
+    BirthProbe(function="SSL_clear", handle=1),
+    ReferenceProbe(function="SSL_up_ref"),
+    FreeProbe(function="SSL_free"),
+    RoleProbe(function="SSL_set_connect_state", role="client"),
+    RoleProbe(function="SSL_set_accept_state", role="server"),
+    # SSL_set_tlsext_host_name is a macro for SSL_ctrl.
+    DetailProbe(function="SSL_ctrl", detail="sni", value=4, condition="openssl_sets_server_name"),
+    DetailProbe(function="SSL_get0_alpn_selected", detail="alpn", value=2, out_length=3),
+    DetailProbe(function="SSL_get_version", detail="tls_version", value=0),
+    # struct ssl_cipher_st begins with a 4-byte flag and the name's pointer in every version so far.
+    DetailProbe(function="SSL_get_current_cipher", detail="cipher", value=0, pointer_offset=8),
+)
+
+OPENSSL = Library(
+    name="openssl",
+    title="OpenSSL",
+    # A BoringSSL or AWS-LC, which export the same names, carries the paths of C++ sources.
+    recognise=Recognise(
+        symbols=("SSL_read", "SSL_write", "SSL_new", "SSL_free"), not_strings=("ssl_lib.cc\0", "LibreSSL ")
+    ),
+    version=VersionString(pattern=r"OpenSSL (\d+\.\d+\.\d+[a-z]*)[- ]", companion="libcrypto.so"),
+    sonames=("libssl.so",),
+    probes=PROBES,
+    snippet="openssl.h",
+)
+
+LIBRESSL = Library(
+    name="libressl",
+    title="LibreSSL",
+    recognise=Recognise(
+        symbols=("SSL_read", "SSL_write", "SSL_new", "SSL_free"),
+        strings=("LibreSSL ",),
+        not_strings=("ssl_lib.cc\0",),
+    ),
+    version=VersionString(pattern=r"LibreSSL (\d+\.\d+\.\d+)"),
+    sonames=("libssl.so",),
+    probes=PROBES,
+    snippet="openssl.h",
+)
+
+
+@hookimpl
+def tlstap_libraries() -> Sequence[Library]:
+    return (OPENSSL, LIBRESSL)
+
+
+@hookimpl
+def tlstap_locate(image: ElfImage, library: Library, function: str) -> int | None:
+    return locate(image, function)
+
+
+@hookimpl
+def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
+    # Before the handshake the library answers with placeholders.
+    if value in (b"unknown", b"(NONE)"):
+        return ""
+    return None

@@ -1,0 +1,85 @@
+/* The life of a connection: (tgid, handle, generation). Libraries use handles again, so births and ends
+ * give a handle a new generation. */
+
+static __always_inline struct connection_key connection_key_of(u64 handle) {
+    struct connection_key key = {.handle = handle, .tgid = bpf_get_current_pid_tgid() >> 32};
+    return key;
+}
+
+static __always_inline struct connection *new_connection(struct connection_key *key, u16 flags, u16 probe,
+                                                         u16 image) {
+    struct connection fresh = {};
+    fresh.generation = bpf_ktime_get_ns();
+    fresh.flags = flags;
+    fresh.probe = probe;
+    fresh.image = image;
+    connections.update(key, &fresh);
+    u32 tgid = key->tgid;
+    u8 one = 1;
+    tls_processes.update(&tgid, &one);
+    return connections.lookup(key);
+}
+
+/* The connection of a handle; one that is older than the trace is made here. */
+static __always_inline struct connection *connection_of(struct connection_key *key, u16 probe, u16 image) {
+    struct connection *connection = connections.lookup(key);
+    if (connection)
+        return connection;
+    return new_connection(key, 0, probe, image);
+}
+
+static __always_inline void end_connection(struct connection_key *key, struct connection *connection) {
+    struct end_event *event = ring.ringbuf_reserve(sizeof(*event));
+    if (event) {
+        fill_header(&event->header, EVENT_END, key->handle, connection, connection->probe, connection->image);
+        event->moved[DIRECTION_READ] = connection->moved[DIRECTION_READ];
+        event->moved[DIRECTION_WRITE] = connection->moved[DIRECTION_WRITE];
+        event->handshake_ns = 0;
+        if (connection->handshake_start_ns && !connection->handshake_done)
+            event->handshake_ns = connection->handshake_last_ns - connection->handshake_start_ns;
+        ring.ringbuf_submit(event, wake_flags(sizeof(*event)));
+    } else {
+        struct ended_key ended_key = {.connection = *key, .generation = connection->generation};
+        ended.update(&ended_key, connection);
+        count_lost(0);
+    }
+    connections.delete(key);
+}
+
+/* A new handle, or one that was made new (`again`), which counts only if it has moved data. */
+static __always_inline void begin_connection(u64 handle, bool again, u16 probe, u16 image) {
+    struct connection_key key = connection_key_of(handle);
+    struct connection *connection = connections.lookup(&key);
+    u16 flags = FLAG_FROM_START;
+    if (connection) {
+        if (again && !connection->moved[DIRECTION_READ] && !connection->moved[DIRECTION_WRITE])
+            return;
+        if (again)
+            flags |= connection->flags & (FLAG_CLIENT | FLAG_SERVER);
+        end_connection(&key, connection);
+    } else if (again) {
+        return;
+    }
+    connection = new_connection(&key, flags, probe, image);
+    if (!connection)
+        return;
+    struct event_header *header = ring.ringbuf_reserve(sizeof(*header));
+    if (!header) {
+        count_lost(0);
+        return;
+    }
+    fill_header(header, EVENT_BIRTH, handle, connection, probe, image);
+    ring.ringbuf_submit(header, wake_flags(sizeof(*header)));
+}
+
+static __always_inline void free_handle(u64 handle) {
+    struct connection_key key = connection_key_of(handle);
+    struct connection *connection = connections.lookup(&key);
+    if (!connection)
+        return;
+    if (connection->references) {
+        connection->references--;
+        return;
+    }
+    end_connection(&key, connection);
+}

@@ -1,0 +1,110 @@
+/* The records that BPF writes into the ring buffer, and the structs that the reader writes into maps.
+ * tracing/layout.py reads and writes the same structs; tests/bpf/test_layout.py compares the two.
+ * All structs are free of implicit padding. */
+
+enum event_kind {
+    EVENT_DATA = 1,
+    EVENT_BIRTH = 2,
+    EVENT_HANDSHAKE = 3,
+    EVENT_END = 4,
+    EVENT_DETAIL = 5,
+    EVENT_EXEC = 6,
+    EVENT_EXIT = 7,
+    EVENT_MAPPED = 8,
+};
+
+/* event_header.flags and connection.flags */
+#define FLAG_FROM_START 1 /* the birth of the connection was seen */
+#define FLAG_CLIENT 2
+#define FLAG_SERVER 4
+#define FLAG_INFERRED 8    /* the address was concluded from another call of the thread */
+#define FLAG_UNREADABLE 16 /* the bytes could not be read from the process's memory */
+
+enum direction { DIRECTION_READ = 0, DIRECTION_WRITE = 1 };
+
+/* Both ends of a socket as the kernel has them: addresses in network order, IPv4 in the first four bytes;
+ * ports in host order. With family FAMILY_DESCRIPTOR only local_port is used, for a file descriptor. */
+#define FAMILY_NONE 0
+#define FAMILY_INET 2
+#define FAMILY_INET6 10
+#define FAMILY_DESCRIPTOR 255
+
+struct address {
+    u8 local[16];
+    u8 remote[16];
+    u32 local_port;
+    u16 remote_port;
+    u16 family;
+};
+
+struct event_header {
+    u64 time_ns; /* CLOCK_MONOTONIC */
+    u64 handle;
+    u64 generation; /* with tgid and handle: one connection */
+    u32 tgid;
+    u32 tid;
+    u32 uid;
+    u16 probe; /* index into the declared probes */
+    u16 image; /* index of the attached file, 0 if unknown */
+    u16 kind;
+    u16 flags;
+    u32 detail; /* EVENT_HANDSHAKE: 1 if it succeeded; EVENT_DETAIL: bytes of text */
+    char comm[16];
+    struct address address;
+};
+
+struct data_event {
+    struct event_header header;
+    u64 offset; /* of the first byte, in the direction's stream */
+    u64 length; /* bytes of the stream that this record stands for */
+    u64 duration_ns;
+    u32 direction;
+    u32 captured; /* bytes of payload that follow */
+};
+
+struct handshake_event {
+    struct event_header header;
+    u64 duration_ns;
+};
+
+/* The totals of a connection, for the loss accounting. */
+struct end_event {
+    struct event_header header;
+    u64 moved[2]; /* bytes, by direction */
+    u64 handshake_ns; /* duration of a handshake that never succeeded, 0 if there was none */
+};
+
+#define DETAIL_BYTES 256
+
+struct detail_event {
+    struct event_header header;
+    char text[DETAIL_BYTES];
+};
+
+/* A declared probe, as library.py has it. Argument numbers count from 1; 0 is the return value. */
+enum probe_kind {
+    PROBE_DATA = 1,
+    PROBE_HANDSHAKE = 2,
+    PROBE_BIRTH = 3,
+    PROBE_FREE = 4,
+    PROBE_REFERENCE = 5,
+    PROBE_ROLE = 6,
+    PROBE_DETAIL = 7,
+    PROBE_MAPPED = 8,
+};
+
+enum success { SUCCESS_POSITIVE = 0, SUCCESS_ONE = 1, SUCCESS_ZERO = 2 };
+
+struct probe {
+    u8 kind;
+    u8 direction;
+    u8 handle;
+    u8 buffer;     /* PROBE_DETAIL: the value */
+    u8 length;     /* the length asked for, 0 if there is none */
+    u8 moved;      /* the out-pointer of the length moved, 0: it is returned; PROBE_DETAIL: out_length */
+    u8 moved_size; /* bytes behind the out-pointer */
+    u8 success;
+    u8 role; /* PROBE_ROLE: FLAG_CLIENT or FLAG_SERVER */
+    u8 has_pointer_offset;
+    u16 pointer_offset;
+};

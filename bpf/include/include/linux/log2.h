@@ -1,0 +1,1 @@
+/* BCC's helpers.h includes this and defines its own logarithms. */

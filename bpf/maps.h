@@ -1,0 +1,97 @@
+/* The maps, and what they hold. Sizes come from the engine as macros. */
+
+/* ---- the ring: everything that leaves the kernel, in one order ---- */
+BPF_RINGBUF_OUTPUT(ring, RING_PAGES);
+
+/* ---- what the reader tells BPF ---- */
+BPF_ARRAY(probes, struct probe, MAX_PROBES);
+BPF_ARRAY(reader_sleeps, u32, 1); /* 1: the next record must wake the reader */
+BPF_HASH(filter_pids, u32, u8, 4096);
+BPF_HASH(filter_uids, u32, u8, 256);
+
+struct comm {
+    char text[16];
+};
+BPF_HASH(filter_comms, struct comm, u8, 256);
+
+struct file_id {
+    u64 inode;
+    u64 device;
+};
+BPF_HASH(filter_exes, struct file_id, u8, 256);
+
+/* ---- counters, each per CPU ---- */
+enum counter {
+    COUNT_LOST_EVENTS = 0,  /* records that found no room in the ring */
+    COUNT_LOST_BYTES = 1,   /* bytes of streams that these stood for */
+    COUNT_NESTED_TOO_DEEP = 2,
+    COUNT_IMPLAUSIBLE = 3,  /* calls that moved more than they were asked to */
+    COUNT_UNREADABLE = 4,   /* bytes that could not be read from the process */
+    COUNT_BEYOND_BOUND = 5, /* bytes of calls larger than MAX_CALL_BYTES */
+    COUNTERS = 6,
+};
+BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+BPF_PERCPU_ARRAY(unsignalled, u64, 1); /* bytes submitted since the reader was last woken */
+
+/* ---- threads: the TLS calls that each is in ---- */
+#define MAX_DEPTH 4 /* a power of two */
+
+struct frame {
+    u64 stack_pointer; /* on entry; tells frames apart and stale ones from live ones */
+    u64 handle;
+    u64 buffer;
+    u64 length;
+    u64 moved; /* the out-pointer */
+    u64 start_ns;
+    u64 socket;       /* struct sock that the call used, 0 if none was seen */
+    u64 known_socket; /* the connection's, whose address need not be read again */
+    u16 probe;
+    u16 image;
+    u8 kind;
+    u8 direction;
+    u8 inferred; /* the address is that of a call nested in this one, on another connection */
+    u8 address_read;
+    struct address address;
+};
+
+struct thread {
+    u32 depth;
+    u32 received_fresh; /* `received` was not yet claimed by a connection */
+    struct address received; /* the socket that the thread last received from outside TLS calls */
+    struct frame frames[MAX_DEPTH];
+};
+BPF_TABLE("lru_hash", u64, struct thread, threads, MAX_THREADS); /* by pid_tgid */
+BPF_ARRAY(blank_thread, struct thread, 1); /* too large for the stack; never written */
+
+/* ---- connections ---- */
+struct connection_key {
+    u64 handle;
+    u32 tgid;
+    u32 zero;
+};
+
+struct connection {
+    u64 generation;
+    u64 moved[2]; /* bytes, by direction */
+    u64 socket;
+    u64 handshake_start_ns;
+    u64 handshake_last_ns;
+    u32 references; /* beyond the first */
+    u16 flags;
+    u8 handshake_done;
+    u8 details; /* EVENT_DETAIL records sent */
+    u16 image;
+    u16 probe;
+    u32 zero;
+    struct address address;
+};
+BPF_TABLE("lru_hash", struct connection_key, struct connection, connections, MAX_CONNECTIONS);
+
+/* Connections that ended when the ring had no room to say so: the reader collects their totals. */
+struct ended_key {
+    struct connection_key connection;
+    u64 generation;
+};
+BPF_TABLE("lru_hash", struct ended_key, struct connection, ended, MAX_CONNECTIONS);
+
+BPF_TABLE("lru_hash", u32, u8, tls_processes, MAX_CONNECTIONS); /* by tgid: has made a connection */

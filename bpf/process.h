@@ -1,0 +1,37 @@
+/* The life of processes and threads, by raw tracepoints. */
+
+int on_process_exec(struct bpf_raw_tracepoint_args *ctx) {
+    emit_process_event(EVENT_EXEC);
+    return 0;
+}
+
+int on_process_exit(struct bpf_raw_tracepoint_args *ctx) {
+    u64 id = bpf_get_current_pid_tgid();
+    u32 tgid = id >> 32;
+    threads.delete(&id);
+    if (tgid != (u32)id)
+        return 0;
+#ifdef FOLLOW_CHILDREN
+    filter_pids.delete(&tgid);
+#endif
+    if (!tls_processes.lookup(&tgid))
+        return 0;
+    tls_processes.delete(&tgid);
+    emit_process_event(EVENT_EXIT);
+    return 0;
+}
+
+#ifdef FOLLOW_CHILDREN
+/* With a command to run, its children are traced too. */
+int on_process_fork(struct bpf_raw_tracepoint_args *ctx) {
+    u32 parent = bpf_get_current_pid_tgid() >> 32;
+    if (!filter_pids.lookup(&parent))
+        return 0;
+    u32 child = 0;
+    bpf_probe_read_kernel(&child, sizeof(child), (void *)(ctx->args[1] + OFFSET_TASK_TGID));
+    u8 one = 1;
+    if (child)
+        filter_pids.update(&child, &one);
+    return 0;
+}
+#endif

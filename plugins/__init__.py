@@ -1,0 +1,1 @@
+"""The TLS libraries that tlstap knows by itself, one package each."""

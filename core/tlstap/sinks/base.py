@@ -8,23 +8,29 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from tlstap.records import Record
+from tlstap.schema import KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What the user chose for the output. `max_body` in bytes, None for no limit; `kinds` None for all."""
+    """What the user chose for the output. A limit is in bytes, None for no limit; `kinds` None for all.
+
+    `max_body` bounds what is shown of a body or of undecoded data that is text, `max_binary` of what is not.
+    `width` is the terminal's, None where lines are not to be wrapped (a pipe, a file).
+    """
 
     kinds: frozenset[str] | None = None
     max_body: int | None = 4096
+    max_binary: int | None = 128
     color: bool = False
-    width: int = 80
+    width: int | None = None
 
 
 class Sink(abc.ABC):
     """Writes records to a text stream. `write` is called with every record, in order, with its number.
 
     `seq` is the number of the record's event; progress records (HeadSeen, MessageEnded, Undecoded) have no
-    event of their own and get the number of the next one.
+    event of their own and get the number of the next one. A sink does not flush its stream.
     """
 
     @abc.abstractmethod
@@ -37,8 +43,12 @@ class Sink(abc.ABC):
 
 @dataclass(frozen=True, slots=True)
 class SinkType:
-    """A format: `-f name`, a line of help, and how to make a sink that writes to a stream."""
+    """A format: `-f name`, a line of help, and how to make a sink that writes to a stream.
+
+    `kinds` are the kinds of events that the format can show, for `--only`.
+    """
 
     name: str
     help: str
     create: Callable[[TextIO, OutputOptions], Sink]
+    kinds: frozenset[str] = frozenset(KINDS)

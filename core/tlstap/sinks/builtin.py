@@ -1,0 +1,16 @@
+"""The output formats that tlstap brings along, as a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tlstap.hookspecs import hookimpl
+from tlstap.sinks import hex as hex_
+from tlstap.sinks import jsonlines, text
+from tlstap.sinks.base import SinkType
+
+
+@hookimpl
+def tlstap_sinks() -> Sequence[SinkType]:
+    """Text, JSON lines, hex dumps."""
+    return (text.SINK, jsonlines.SINK, hex_.SINK)

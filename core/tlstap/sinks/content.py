@@ -1,0 +1,97 @@
+"""Bodies and undecoded data as lines: text as text, JSON indented, anything else as a hex dump."""
+
+from __future__ import annotations
+
+from tlstap.protocols import charset
+from tlstap.sinks.base import OutputOptions
+from tlstap.sinks.escape import escape_lines
+from tlstap.sinks.heading import count
+from tlstap.sinks.hexdump import hexdump
+from tlstap.sinks.json_text import MAX_CHARACTERS, indent_json
+from tlstap.sinks.layout import Segment
+
+_MAX_CUT = 3
+"""A piece of a stream may begin or end inside a UTF-8 character: that many bytes of it at most."""
+
+
+def content_lines(data: bytes, options: OutputOptions, content_type: str = "") -> list[list[Segment]]:
+    """Lines that show `data` up to the limits, and a note about what is left out."""
+    if not data:
+        return []
+    if len(data) <= MAX_CHARACTERS and data.lstrip()[:1] in (b"{", b"["):
+        lines = _json(data, options)
+        if lines is not None:
+            return lines
+    return _text(data, options, content_type)
+
+
+def as_text(data: bytes, content_type: str = "", *, cut: bool = False) -> str | None:
+    """`data` decoded, if it is text; bytes of a character that was cut in two at its ends as \\xNN.
+
+    :param cut: more follows that is not shown.
+    """
+    text = charset.text(data, content_type, cut=cut)
+    if text is not None:
+        return text
+    start = 0
+    while start < min(_MAX_CUT, len(data)) and data[start] & 0xC0 == 0x80:
+        start += 1
+    text = charset.utf8_text(data[start:], cut=True)
+    if not text:
+        return None
+    end = start + len(text.encode())
+    return f"{_raw(data[:start])}{text}{_raw(data[end:])}"
+
+
+def _raw(data: bytes) -> str:
+    return data.decode("ascii", "backslashreplace")
+
+
+def _text(data: bytes, options: OutputOptions, content_type: str) -> list[list[Segment]]:
+    end = _cut(data, options.max_body)
+    # With nothing to show, what it would have been is judged by its beginning.
+    text = as_text(data[:end] or data[:1024], content_type, cut=end < len(data))
+    if text is None:
+        return _binary(data, options)
+    if not end:
+        return _left_out(len(data))
+    lines: list[list[Segment]] = [[("", line)] if line else [] for line in escape_lines(text)]
+    return lines + _left_out(len(data) - end)
+
+
+def _json(data: bytes, options: OutputOptions) -> list[list[Segment]] | None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    limit = options.max_body
+    if limit is not None:
+        limit = len(data[: _cut(data, limit)].decode())
+    shown = indent_json(text, limit)
+    if shown is None:
+        return None
+    lines, characters = shown
+    return (lines if characters else []) + _left_out(len(text[characters:].encode()))
+
+
+def _binary(data: bytes, options: OutputOptions) -> list[list[Segment]]:
+    limits = [limit for limit in (options.max_body, options.max_binary) if limit is not None]
+    end = min([len(data), *limits])
+    note: list[Segment] = [("note", f"[binary, {count(len(data), 'byte')}]")]
+    return [note, *hexdump(data[:end]), *_left_out(len(data) - end)]
+
+
+def _left_out(size: int) -> list[list[Segment]]:
+    if not size:
+        return []
+    return [[("note", f"[{count(size, 'byte')} left out; --max-body all shows everything]")]]
+
+
+def _cut(data: bytes, limit: int | None) -> int:
+    """Where to cut `data`: at `limit`, or up to three bytes before it, not to cut a character in two."""
+    if limit is None or len(data) <= limit:
+        return len(data)
+    for end in range(limit, max(limit - _MAX_CUT, 0) - 1, -1):
+        if data[end] & 0xC0 != 0x80:
+            return end
+    return limit

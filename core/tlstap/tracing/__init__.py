@@ -1,0 +1,1 @@
+"""From probe points to records: the plan, the BPF program, the kernel's facts, the engine, the ring."""

@@ -1,0 +1,354 @@
+"""The BPF program in the kernel: compiled, loaded, attached. The only file that imports bcc."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import as_file, files
+from typing import Any
+
+from tlstap.errors import CompileError, KernelError
+from tlstap.tracing import layout
+from tlstap.tracing.filters import Filters
+from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets
+from tlstap.tracing.layout import Counter
+from tlstap.tracing.link import BPF_TRACE_UPROBE_MULTI, attach_uprobes
+from tlstap.tracing.plan import ProbeTable, pack
+from tlstap.tracing.program import ENTER, EXIT, entry_name, program_text
+
+MAX_THREADS = 16384
+MAX_CONNECTIONS = 65536
+_WORDS_OF_THE_TOOL = 1500
+"""How many characters of a compiler's or verifier's message are passed on."""
+
+_SOCKET_HOOKS: Mapping[Sockets, tuple[tuple[str, str], ...]] = {
+    Sockets.TRACEPOINT: (("on_socket_send", "sock_send_length"), ("on_socket_receive", "sock_recv_length")),
+    Sockets.KPROBE: (("on_tcp_sendmsg", "tcp_sendmsg"), ("on_tcp_recvmsg", "tcp_recvmsg")),
+    Sockets.SYSCALL: (("on_syscall", "sys_enter"),),
+    Sockets.NONE: (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a probe goes in a file: `address` is the ELF virtual address, `offset` the file offset of it."""
+
+    probe: int
+    address: int
+    offset: int
+    needs_return: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What BPF counted for a connection: bytes read and written."""
+
+    handle: int
+    tgid: int
+    generation: int
+    read_bytes: int
+    written_bytes: int
+
+
+class Engine:
+    """One compiled program, and what it is attached to.
+
+    :param ring_bytes: size of the ring, a power of two and at least a page.
+    :param attachment: how to attach uprobes; by default what the kernel has.
+    :param sockets: the means to note sockets, tried in this order; by default what the kernel has.
+    :raises CompileError: a snippet does not compile, or the verifier rejects the program.
+    :raises KernelError: the kernel refuses something.
+    """
+
+    def __init__(
+        self,
+        table: ProbeTable,
+        snippets: Mapping[str, str],
+        facts: KernelFacts,
+        filters: Filters,
+        *,
+        ring_bytes: int,
+        attachment: Attachment | None = None,
+        sockets: Sequence[Sockets] | None = None,
+    ) -> None:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.attachment = attachment or (Attachment.MULTI if facts.uprobe_multi else Attachment.SINGLE)
+        self.ring_bytes = ring_bytes
+        self._table = table
+        self._links: list[int] = []
+        self._attached_singly = False
+        self._programs: dict[str, Any] = {}
+        self._build(snippets, facts, filters, sockets or facts.socket_means())
+        self._fill_maps(filters)
+        self._attach_process_hooks(filters)
+        self._load_probe_programs()
+
+    def _build(
+        self, snippets: Mapping[str, str], facts: KernelFacts, filters: Filters, means: Sequence[Sockets]
+    ) -> None:
+        """Compile, with the first means of noting sockets that the kernel accepts."""
+        cookies = self.attachment is Attachment.MULTI
+        text = program_text(self._table, snippets, cookies=cookies)
+        for sockets in means:
+            macros = facts.defines() | self._macros(filters, sockets)
+            flags = [f"-D{name}={value}" for name, value in macros.items()]
+            self._bpf = _compile(text, flags)
+            try:
+                self._attach_sockets(sockets)
+            except KernelError:
+                self._bpf.cleanup()
+                continue
+            self.sockets = sockets
+            return
+        raise KernelError(f"the kernel accepts none of: {', '.join(one.value for one in means)}")
+
+    def _macros(self, filters: Filters, sockets: Sockets) -> dict[str, int]:
+        macros = {
+            "RING_PAGES": self.ring_bytes // os.sysconf("SC_PAGE_SIZE"),
+            "WAKE_BYTES": self.ring_bytes // 8,
+            "MAX_PROBES": max(1, len(self._table)),
+            "MAX_THREADS": MAX_THREADS,
+            "MAX_CONNECTIONS": MAX_CONNECTIONS,
+            "OWN_TGID": os.getpid(),
+        }
+        if sockets is not Sockets.NONE:
+            macros[f"SOCKETS_{sockets.name}"] = 1
+        for name, wanted in (
+            ("FILTER_PIDS", filters.pids or filters.follow_children),
+            ("FILTER_UIDS", filters.uids),
+            ("FILTER_COMMS", filters.comms),
+            ("FILTER_EXES", filters.exes),
+            ("FOLLOW_CHILDREN", filters.follow_children),
+        ):
+            if wanted:
+                macros[name] = 1
+        return macros
+
+    def _load_probe_programs(self) -> None:
+        """Before anything is attached, so that a program that the verifier rejects is told at once."""
+        attach_type = BPF_TRACE_UPROBE_MULTI if self.attachment is Attachment.MULTI else -1
+        entries = [ENTER] if self.attachment is Attachment.MULTI else []
+        for function in (*entries, EXIT):
+            self._load(function, self._bpf.KPROBE, attach_type)
+
+    def _attach_sockets(self, sockets: Sockets) -> None:
+        for function, hook in _SOCKET_HOOKS[sockets]:
+            if sockets is Sockets.KPROBE:
+                self._load(function, self._bpf.KPROBE)
+                _words(f"kprobe {hook}", partial(self._bpf.attach_kprobe, hook, fn_name=function))
+            else:
+                self._attach_raw(function, hook)
+
+    def _attach_process_hooks(self, filters: Filters) -> None:
+        self._attach_raw("on_process_exec", "sched_process_exec")
+        self._attach_raw("on_process_exit", "sched_process_exit")
+        if filters.follow_children:
+            self._attach_raw("on_process_fork", "sched_process_fork")
+
+    def _attach_raw(self, function: str, tracepoint: str) -> None:
+        self._load(function, self._bpf.RAW_TRACEPOINT)
+        attach = partial(self._bpf.attach_raw_tracepoint, tp=tracepoint, fn_name=function)
+        _words(f"raw tracepoint {tracepoint}", attach)
+
+    def _load(self, function: str, kind: int, attach_type: int = -1) -> Any:
+        """The loaded program of that name."""
+        if function not in self._programs:
+            with _captured_stderr() as words:
+                try:
+                    self._programs[function] = self._bpf.load_func(function, kind, None, attach_type)
+                except Exception as error:
+                    raise CompileError(
+                        f"the kernel's verifier rejects {function}: {error}\n{_last(words())}"
+                    ) from None
+        return self._programs[function]
+
+    def _fill_maps(self, filters: Filters) -> None:
+        tables: tuple[tuple[str, Sequence[bytes]], ...] = (
+            ("filter_pids", [_u32(pid) for pid in filters.pids]),
+            ("filter_uids", [_u32(uid) for uid in filters.uids]),
+            ("filter_comms", filters.comm_keys()),
+            ("filter_exes", [layout.FILE_ID.pack(*key) for key in filters.exe_keys()]),
+        )
+        for name, keys in tables:
+            for key in keys:
+                self._write(name, key, b"\1")
+        for index, (_, probe) in enumerate(self._table.entries):
+            self._write("probes", _u32(index), pack(probe))
+
+    # ---- maps ----
+
+    def _map(self, name: str) -> Any:
+        return self._bpf[name]
+
+    def _write(self, name: str, key: bytes, value: bytes) -> None:
+        table = self._map(name)
+        table[table.Key.from_buffer_copy(key)] = table.Leaf.from_buffer_copy(value)
+
+    def follow(self, pid: int) -> None:
+        """Trace this process too (with filters on pids)."""
+        self._write("filter_pids", _u32(pid), b"\1")
+
+    def reader_sleeps(self) -> None:
+        """Ask BPF to wake the reader with the next record."""
+        self._write("reader_sleeps", _u32(0), _u32(1))
+
+    @property
+    def ring_fd(self) -> int:
+        return int(self._map("ring").map_fd)
+
+    def counters(self) -> dict[Counter, int]:
+        """The counters, summed over the processors."""
+        table = self._map("counters")
+        return {counter: int(table.sum(int(counter)).value) for counter in Counter}
+
+    def totals(self, handle: int, tgid: int) -> Totals | None:
+        """What BPF counted for the connection that a handle has now."""
+        table = self._map("connections")
+        key = table.Key.from_buffer_copy(layout.CONNECTION_KEY.pack(handle, tgid, 0))
+        try:
+            value = bytes(table[key])
+        except KeyError:
+            return None
+        generation, read_bytes, written_bytes, *_ = layout.CONNECTION.unpack(value)
+        return Totals(handle, tgid, generation, read_bytes, written_bytes)
+
+    def forget(self, handle: int, tgid: int) -> None:
+        """Remove a connection that ended with its process."""
+        table = self._map("connections")
+        with contextlib.suppress(KeyError):
+            del table[table.Key.from_buffer_copy(layout.CONNECTION_KEY.pack(handle, tgid, 0))]
+
+    def take_ended(self) -> Iterator[Totals]:
+        """The connections that ended while the ring was full, each once."""
+        table = self._map("ended")
+        for key, value in list(table.items()):
+            handle, tgid, _, _ = layout.ENDED_KEY.unpack(bytes(key))
+            generation, read_bytes, written_bytes, *_ = layout.CONNECTION.unpack(bytes(value))
+            with contextlib.suppress(KeyError):
+                del table[key]
+            yield Totals(handle, tgid, generation, read_bytes, written_bytes)
+
+    # ---- uprobes ----
+
+    def attach(self, fd: int, image: int, sites: Sequence[Site]) -> None:
+        """Put the probes of a file in place, for all processes, present and future.
+
+        :param fd: the file, open; exactly this inode is probed.
+        :param image: the number that records of these probes carry (0 with single attachment).
+        """
+        path = f"/proc/self/fd/{fd}"
+        if self.attachment is Attachment.MULTI:
+            self._attach_multi(path, image, sites)
+        else:
+            self._attach_singly(path, sites)
+
+    def _attach_multi(self, path: str, image: int, sites: Sequence[Site]) -> None:
+        # Returns first: a call that is entered is then always seen to return.
+        returning = [site for site in sites if site.needs_return]
+        for function, places, on_return in ((EXIT, returning, True), (ENTER, list(sites), False)):
+            if places:
+                program = self._programs[function]
+                offsets = [site.offset for site in places]
+                cookies = [image << 16 | site.probe for site in places]
+                self._links.append(attach_uprobes(program.fd, path, offsets, cookies, on_return=on_return))
+
+    def _attach_singly(self, path: str, sites: Sequence[Site]) -> None:
+        self._attached_singly = True
+        for site in sites:
+            entry = entry_name(site.probe)
+            self._load(entry, self._bpf.KPROBE)
+            # BCC takes virtual addresses; a file offset would attach without an error and never fire.
+            if site.needs_return:
+                attach = partial(self._bpf.attach_uretprobe, name=path, addr=site.address, fn_name=EXIT)
+                _words(f"return probe on {path}", attach)
+            attach = partial(self._bpf.attach_uprobe, name=path, addr=site.address, fn_name=entry)
+            _words(f"probe on {path}", attach)
+
+    def detach(self) -> None:
+        """Take the uprobes away; what is in the ring and the maps can still be read."""
+        for link in self._links:
+            os.close(link)
+        self._links.clear()
+
+    def close(self) -> None:
+        """Detach everything. Where each probe is an event of its own, the kernel takes about 0.1 s to remove
+        one, so a process of its own waits for that and the caller does not."""
+        self.detach()
+        if self._attached_singly:
+            _close_in_background(self._bpf)
+        else:
+            self._bpf.cleanup()
+
+
+def _compile(text: str, flags: list[str]) -> Any:
+    with as_file(files("tlstap").joinpath("bpf", "include")) as stubs, _captured_stderr() as words:
+        # BCC insists on kernel headers; these stubs are all that the program needs.
+        os.environ["BCC_KERNEL_SOURCE"] = str(stubs)
+        try:
+            from bcc import BPF
+        except ImportError:
+            raise KernelError(
+                "Python's bcc is missing; install it from the distribution (Debian: apt-get install "
+                "python3-bpfcc) and use a virtual environment of /usr/bin/python3 with system site packages"
+            ) from None
+        try:
+            return BPF(text=text, cflags=flags)
+        except Exception as error:
+            raise CompileError(f"the BPF program does not compile: {error}\n{_last(words())}") from None
+
+
+def _close_in_background(bpf: Any) -> None:
+    """Leave the descriptors of the events to a child, which waits for the kernel to let them go."""
+    child = os.fork()
+    if child:
+        for descriptor in list(bpf.uprobe_fds.values()):
+            os.close(descriptor)
+        bpf.uprobe_fds.clear()
+        return
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os._exit(0)
+
+
+def _words(what: str, action: Callable[[], object]) -> None:
+    """Run an action of BCC, which speaks on stderr and raises plain exceptions."""
+    with _captured_stderr() as words:
+        try:
+            action()
+        except Exception as error:
+            reason = " ".join(f"{error} {words()}".split())[:_WORDS_OF_THE_TOOL]
+            raise KernelError(f"{what}: {reason}") from None
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[Callable[[], str]]:
+    """Collect what C libraries print to descriptor 2 meanwhile."""
+    with tempfile.TemporaryFile() as collected:
+        saved = os.dup(2)
+        os.dup2(collected.fileno(), 2)
+
+        def words() -> str:
+            collected.seek(0)
+            return collected.read().decode(errors="replace")
+
+        try:
+            yield words
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _last(words: str) -> str:
+    return words.strip()[-_WORDS_OF_THE_TOOL:]
+
+
+def _u32(value: int) -> bytes:
+    return bytes(ctypes.c_uint32(value))

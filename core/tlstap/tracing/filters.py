@@ -1,0 +1,46 @@
+"""What the user wants to see, in the terms in which BPF decides it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tlstap.errors import UsageError
+
+COMM_BYTES = 15
+"""The kernel keeps this many bytes of a thread's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which processes are traced: the kinds are ANDed, the values within a kind ORed; empty means any.
+
+    `pids` are thread group ids; with `follow_children` their future children are traced too.
+    """
+
+    pids: frozenset[int] = frozenset()
+    uids: frozenset[int] = frozenset()
+    comms: frozenset[str] = frozenset()
+    exes: frozenset[str] = frozenset()
+    follow_children: bool = False
+    libraries: frozenset[str] = field(default_factory=frozenset)
+
+    def comm_keys(self) -> list[bytes]:
+        """Each name as the kernel has it: cut to 15 bytes, filled with NUL to 16."""
+        return [os.fsencode(comm)[:COMM_BYTES].ljust(COMM_BYTES + 1, b"\0") for comm in self.comms]
+
+    def exe_keys(self) -> list[tuple[int, int]]:
+        """(inode, device as the kernel counts it) of each executable.
+
+        :raises UsageError: a path does not name a file.
+        """
+        keys = []
+        for exe in self.exes:
+            try:
+                status = Path(exe).stat()
+            except OSError as error:
+                raise UsageError(f"--exe {exe}: {error.strerror}; give the path of an executable") from None
+            device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)
+            keys.append((status.st_ino, device))
+        return keys

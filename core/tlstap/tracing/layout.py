@@ -1,0 +1,108 @@
+"""The structs that cross the border to BPF, as Python reads and writes them. bpf/event.h defines them.
+
+A test compiles event.h and compares sizes, offsets and constants with this module.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from struct import Struct
+
+
+class EventKind(IntEnum):
+    """`event_header.kind`."""
+
+    DATA = 1
+    BIRTH = 2
+    HANDSHAKE = 3
+    END = 4
+    DETAIL = 5
+    EXEC = 6
+    EXIT = 7
+    MAPPED = 8
+
+
+class Flag(IntFlag):
+    """`event_header.flags`."""
+
+    FROM_START = 1
+    CLIENT = 2
+    SERVER = 4
+    INFERRED = 8
+    UNREADABLE = 16
+
+
+class ProbeKind(IntEnum):
+    """`probe.kind`."""
+
+    DATA = 1
+    HANDSHAKE = 2
+    BIRTH = 3
+    FREE = 4
+    REFERENCE = 5
+    ROLE = 6
+    DETAIL = 7
+    MAPPED = 8
+
+
+class Counter(IntEnum):
+    """Index into the map `counters`."""
+
+    LOST_EVENTS = 0
+    LOST_BYTES = 1
+    NESTED_TOO_DEEP = 2
+    IMPLAUSIBLE = 3
+    UNREADABLE = 4
+    BEYOND_BOUND = 5
+
+
+DIRECTIONS = ("read", "write")
+"""By `data_event.direction`."""
+
+SUCCESS = {"positive": 0, "one": 1, "zero": 2}
+
+FAMILY_NONE = 0
+FAMILY_INET = 2
+FAMILY_INET6 = 10
+FAMILY_DESCRIPTOR = 255
+
+_HEADER = "QQQIIIHHHHI16s40s"
+
+HEADER = Struct("=" + _HEADER)
+"""struct event_header: time_ns, handle, generation, tgid, tid, uid, probe, image, kind, flags, detail,
+comm, address (raw, see ADDRESS)."""
+
+KIND_OFFSET = 40
+"""Of `kind` in struct event_header (two bytes)."""
+
+DATA = Struct("=" + _HEADER + "QQQII")
+"""struct data_event: the header, then offset, length, duration_ns, direction, captured."""
+
+HANDSHAKE = Struct("=" + _HEADER + "Q")
+"""struct handshake_event: the header, then duration_ns."""
+
+END = Struct("=" + _HEADER + "QQQ")
+"""struct end_event: the header, then bytes read, bytes written, handshake_ns."""
+
+DETAIL = Struct("=" + _HEADER + "256s")
+"""struct detail_event: the header, then the text."""
+
+ADDRESS = Struct("=16s16sIHH")
+"""struct address: local, remote, local_port, remote_port, family."""
+
+PROBE = Struct("=10BH")
+"""struct probe: kind, direction, handle, buffer, length, moved, moved_size, success, role,
+has_pointer_offset, pointer_offset."""
+
+CONNECTION_KEY = Struct("=QII")
+"""struct connection_key: handle, tgid, zero."""
+
+CONNECTION = Struct("=QQQQQQIHBBHHI40s")
+"""struct connection: generation, bytes read, bytes written, socket, handshake_start_ns, handshake_last_ns,
+references, flags, handshake_done, details, image, probe, zero, address."""
+
+ENDED_KEY = Struct("=QIIQ")
+"""struct ended_key: handle, tgid, zero, generation."""
+
+FILE_ID = Struct("=QQ")
+"""struct file_id: inode, device as the kernel counts it (major << 20 | minor)."""

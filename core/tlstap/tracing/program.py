@@ -1,0 +1,81 @@
+"""The text of the BPF program: bpf/*.h and the plugins' snippets pasted into one.
+
+BCC rewrites map accesses in the main file only, so nothing can be #included; #line keeps the names of the
+files in the compiler's messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+from tlstap.tracing.plan import ProbeTable
+
+PREAMBLE = """\
+#include <uapi/linux/ptrace.h>
+#include <linux/types.h>
+#define bpf_ntohs(x) __builtin_bswap16(x)
+"""
+
+BEFORE_SNIPPETS = ("event.h", "maps.h", "emit.h", "filter.h", "connection.h", "socket.h", "data.h")
+AFTER_SNIPPETS = ("probe.h", "process.h")
+
+ENTER = "on_enter"
+EXIT = "on_exit"
+
+_COOKIE_ENTRY = f"""
+int {ENTER}(struct pt_regs *ctx) {{
+    u64 cookie = bpf_get_attach_cookie(ctx);
+    enter(ctx, cookie & 0xffff, cookie >> 16);
+    return 0;
+}}
+"""
+
+
+def entry_name(probe_index: int) -> str:
+    """Name of the entry program of one probe, for kernels without cookies."""
+    return f"{ENTER}_{probe_index}"
+
+
+def program_text(table: ProbeTable, snippets: Mapping[str, str], *, cookies: bool) -> str:
+    """The whole program.
+
+    :param snippets: C text by file name, as the compiler shall call it.
+    :param cookies: one entry program that learns its probe from the attach cookie; otherwise one for each
+        declared probe.
+    """
+    parts = [PREAMBLE]
+    parts += [_section(f"bpf/{name}", _bpf_file(name)) for name in BEFORE_SNIPPETS]
+    parts += [_section(name, text) for name, text in snippets.items()]
+    parts.append(_section("conditions", _conditions(table)))
+    parts += [_section(f"bpf/{name}", _bpf_file(name)) for name in AFTER_SNIPPETS]
+    if cookies:
+        parts.append(_section("entry", _COOKIE_ENTRY))
+    else:
+        entries = [
+            f"int {entry_name(index)}(struct pt_regs *ctx) {{ enter(ctx, {index}, 0); return 0; }}\n"
+            for index in range(len(table))
+        ]
+        parts.append(_section("entries", "".join(entries)))
+    return "".join(parts)
+
+
+def _section(name: str, text: str) -> str:
+    return f'#line 1 "{name}"\n{text}\n'
+
+
+def _bpf_file(name: str) -> str:
+    return files("tlstap").joinpath("bpf", name).read_text()
+
+
+def _conditions(table: ProbeTable) -> str:
+    """wanted(): asks a probe's condition, if it has one."""
+    cases = "".join(
+        f"    case {index}: return {probe.condition}(ctx);\n"
+        for index, (_, probe) in enumerate(table.entries)
+        if probe.condition
+    )
+    return (
+        "static __always_inline bool wanted(struct pt_regs *ctx, u32 probe) {\n"
+        f"    switch (probe) {{\n{cases}    }}\n    return true;\n}}\n"
+    )

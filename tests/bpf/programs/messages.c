@@ -9,32 +9,48 @@
 
 static bool use_ex;
 
-static void put(struct end *end, const unsigned char *data, size_t size)
+/* One call that writes; 0 if it has to be made again. */
+static size_t put(struct end *end, const unsigned char *data, size_t size)
 {
-    size_t written;
-    if (!use_ex) {
-        send_all(end, data, size);
-        return;
+    size_t written = 0;
+    int result;
+    if (use_ex) {
+        result = SSL_write_ex(end->ssl, data, size, &written);
+    } else {
+        result = SSL_write(end->ssl, data, (int)size);
+        written = result > 0 ? (size_t)result : 0;
     }
-    if (SSL_write_ex(end->ssl, data, size, &written) != 1 || written != size)
-        die("SSL_write_ex");
-    log_write(end, data, size);
+    return done(end->ssl, result) ? written : 0;
 }
 
-static void get(struct end *end, size_t size)
+/* One call that reads, perhaps nothing. */
+static size_t get(struct end *end)
 {
     unsigned char buffer[16384];
-    size_t n;
-    if (!use_ex) {
-        receive_all(end, size);
-        return;
+    size_t n = 0;
+    int result;
+    if (use_ex) {
+        result = SSL_read_ex(end->ssl, buffer, sizeof buffer, &n);
+    } else {
+        result = SSL_read(end->ssl, buffer, sizeof buffer);
+        n = result > 0 ? (size_t)result : 0;
     }
-    while (size) {
-        int result = SSL_read_ex(end->ssl, buffer, size < sizeof buffer ? size : sizeof buffer, &n);
-        if (!done(end->ssl, result))
-            continue;
-        log_read(end, buffer, n);
-        size -= n;
+    if (!done(end->ssl, result))
+        return 0;
+    log_read(end, buffer, n);
+    return n;
+}
+
+/* Large messages do not fit into the socket's buffers, so both ends take turns. */
+static void transfer(struct end *from, struct end *to, const unsigned char *data, size_t size)
+{
+    size_t sent = 0, received = 0;
+    while (received < size) {
+        if (!sent) {
+            sent = put(from, data, size);
+            log_write(from, data, sent);
+        }
+        received += get(to);
     }
 }
 
@@ -64,11 +80,9 @@ int main(int argc, char **argv)
         open_pair(&pair, client, server, name);
         for (int m = 0; m < messages; m++) {
             fill(data, size, (unsigned)(c * 1000 + m));
-            put(&pair.client, data, size);
-            get(&pair.server, size);
+            transfer(&pair.client, &pair.server, data, size);
             fill(data, size + 1, (unsigned)(500000 + c * 1000 + m));
-            put(&pair.server, data, size + 1);
-            get(&pair.client, size + 1);
+            transfer(&pair.server, &pair.client, data, size + 1);
         }
         close_pair(&pair);
     }

@@ -1,0 +1,180 @@
+"""Small programs that use OpenSSL in every way that matters: what each end moved is what tlstap shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.support import programs as c_programs
+from tests.support.certificates import Certificates
+from tests.support.fixtures import RunTlstap
+from tests.support.programs import Programs, Streams
+from tests.support.tracer import Tracer
+from tests.support.traffic import Traced, connections, losses
+
+
+class Case:
+    """Runs a program under tlstap; afterwards its own records and what was traced."""
+
+    def __init__(
+        self, tlstap: RunTlstap, certificates: Certificates, programs: Programs, records: Path
+    ) -> None:
+        self._tlstap = tlstap
+        self._certificates = certificates
+        self._programs = programs
+        self._records = records
+        self.output: list[str] = []
+        self.tracer: Tracer
+        self.pid = 0
+
+    def run(self, name: str, *own: str | int, by_comm: bool = False) -> None:
+        """Run the program with its own arguments, traced by pid or by comm (which its children share)."""
+        path = self._programs.path(name)
+        running = c_programs.start([path, *c_programs.arguments(self._records, self._certificates, *own)])
+        self.pid = running.pid
+        filters = ("-c", path.name) if by_comm else ("-p", running.pid)
+        with self._tlstap(*filters) as self.tracer:
+            running.go()
+            self.output = running.finish()
+
+    @property
+    def recorded(self) -> dict[str, Streams]:
+        """What each end moved; ends that moved nothing are left out."""
+        found = c_programs.recorded(self._records)
+        return {name: streams for name, streams in found.items() if streams.read or streams.written}
+
+    @property
+    def traced(self) -> list[Traced]:
+        """What tlstap saw."""
+        assert losses(self.tracer.events) == []
+        return connections(self.tracer.events)
+
+    def end(self, name: str) -> Traced:
+        """The traced connection that moved what this end recorded."""
+        wanted = self.recorded[name]
+        [found] = [each for each in self.traced if (each.read, each.written) == (wanted.read, wanted.written)]
+        return found
+
+    def ports(self) -> dict[str, tuple[int, int]]:
+        """Local and remote port of each end, as the program printed them."""
+        lines = [line.split() for line in self.output]
+        return {line[0]: (int(line[1]), int(line[2])) for line in lines if len(line) == 3}
+
+    def check(self) -> None:
+        """Exactly the recorded streams were traced, each with its ports: none missing, none more."""
+        traced = self.traced
+        seen = Counter((each.read, each.written) for each in traced)
+        expected = Counter((each.read, each.written) for each in self.recorded.values())
+        assert _sizes(seen) == _sizes(expected)
+        assert seen == expected
+        ports = self.ports()
+        known = {name: ports[name] for name in self.recorded if name in ports}
+        if known:
+            assert {each.ports for each in traced if each.ports != (None, None)} == set(known.values())
+
+
+def _sizes(streams: Counter[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
+    return sorted((len(read), len(written)) for read, written in streams.elements())
+
+
+@pytest.fixture
+def case(tlstap: RunTlstap, certificates: Certificates, programs: Programs, records: Path) -> Case:
+    return Case(tlstap, certificates, programs, records)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("api", ["plain", "ex"])
+def test_messages(case: Case, api: str, version: str) -> None:
+    case.run("messages", api, version, "tcp", 3, 5, 1000)
+    case.check()
+    assert len(case.traced) == 6
+    for name, ports in case.ports().items():
+        traced = case.end(name)
+        assert traced.ports == ports
+        assert not traced.connection.inferred
+        assert traced.connection.role == ("client" if name.endswith("client") else "server")
+        assert traced.process.pid == case.pid
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 16383, 16384, 16385, 50000, 200_000])
+def test_sizes(case: Case, size: int) -> None:
+    """One byte less and more than every bound that a record could have; several records a call."""
+    case.run("messages", "plain", "1.3", "socketpair", 1, 2, size)
+    case.check()
+
+
+def test_no_address_without_a_network(case: Case) -> None:
+    case.run("messages", "plain", "1.3", "socketpair", 1, 1, 100)
+    case.check()
+    for traced in case.traced:
+        assert traced.connection.local is None
+        assert traced.connection.remote is None
+
+
+def test_peek(case: Case) -> None:
+    case.run("peek")
+    case.check()
+
+
+@pytest.mark.parametrize("mode", ["whole", "partial"])
+def test_retries(case: Case, mode: str) -> None:
+    case.run("retries", mode, 300_000)
+    case.check()
+    [failed] = [int(line.split()[1]) for line in case.output if line.startswith("failed")]
+    assert failed > 10
+
+
+def test_tls_inside_tls(case: Case) -> None:
+    case.run("nested")
+    seen = Counter((each.read, each.written) for each in case.traced)
+    expected = Counter((each.read, each.written) for each in case.recorded.values())
+    assert len(expected) == 4
+    assert _sizes(seen) == _sizes(expected)
+    assert seen == expected
+    ports = case.ports()
+    for name in ("outer-client", "outer-server"):
+        assert case.end(name).ports == ports[name]
+
+
+def test_write_within_a_write(case: Case) -> None:
+    case.run("callback")
+    case.check()
+
+
+def test_fork(case: Case) -> None:
+    case.run("forked", by_comm=True)
+    case.check()
+    [child] = [int(line.split()[1]) for line in case.output if line.startswith("child ")]
+    assert case.end("child-client").process.pid == child
+    assert case.end("parent-client").process.pid == case.pid
+    assert case.end("parent-server").process.pid == case.pid
+    assert case.end("child-client").id != case.end("parent-client").id
+
+
+def test_threads(case: Case) -> None:
+    case.run("threads", 4, 4, 4, 4000)
+    case.check()
+    assert len(case.traced) == 2 * (4 * 4 + 1)
+    assert len({event.process.tid for event in case.end("shared-client").events}) == 4
+
+
+def test_pointer_used_again(case: Case) -> None:
+    case.run("reuse")
+    case.check()
+    [same] = [int(line.split()[1]) for line in case.output if line.startswith("same")]
+    assert same > 0, "the program did not get the same pointer twice, so this proves nothing"
+    for name, ports in case.ports().items():
+        assert case.end(name).ports == ports
+
+
+def test_early_data(case: Case) -> None:
+    case.run("early_data")
+    case.check()
+
+
+def test_memory_bio(case: Case) -> None:
+    case.run("memory_bio")
+    case.check()
+    for traced in case.traced:
+        assert traced.connection.inferred or traced.connection.local is None

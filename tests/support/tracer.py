@@ -1,0 +1,87 @@
+"""tlstap as users run it: a process of its own, told by arguments, ended by a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.wait import wait_until
+from tlstap import schema
+from tlstap.schema import event_adapter
+
+TLSTAP = Path(sys.executable).parent / "tlstap"
+READY = "tlstap: tracing"
+
+
+def read_events(path: Path) -> list[schema.Event]:
+    """The events of a file that `-f json -o` wrote; every line must be a valid event."""
+    with path.open("rb") as file:
+        return [event_adapter.validate_json(line) for line in file]
+
+
+@dataclass
+class Tracer:
+    """A running tlstap. `events` and `seconds_to_stop` are there once it has ended."""
+
+    process: subprocess.Popen[str]
+    output: Path
+    messages: list[str] = field(default_factory=list)
+    events: list[schema.Event] = field(default_factory=list)
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    def wait_ready(self) -> None:
+        """Wait for the line that says what is traced; all later traffic is seen."""
+
+        def ready() -> bool:
+            if any(line.startswith(READY) for line in self.messages):
+                return True
+            assert self.process.poll() is None, f"tlstap ended: {self.messages}"
+            return False
+
+        wait_until(ready, "tlstap to be ready", 60)
+
+    def read_messages(self) -> None:
+        """Collect stderr until it ends (runs in a thread)."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.messages.append(line.rstrip("\n"))
+
+    def stop(self, seconds: float = 60.0) -> None:
+        """End it in order: exit status 0, no traceback, every line of the output valid."""
+        if self.process.poll() is None:
+            self.process.send_signal(self.stop_signal)
+        status = self.process.wait(timeout=seconds)
+        assert status == 0, f"tlstap's exit status is {status}: {self.messages}"
+        assert not any("Traceback" in line for line in self.messages), self.messages
+        self.events = read_events(self.output)
+
+
+@contextlib.contextmanager
+def run_tlstap(
+    output: Path, *arguments: str | int | Path, stop: signal.Signals = signal.SIGTERM
+) -> Iterator[Tracer]:
+    """Run `tlstap trace -f json -o OUTPUT ARGUMENTS` around the block, which starts when it is ready."""
+    command = [TLSTAP, "trace", "-f", "json", "-o", output, *arguments]
+    process = subprocess.Popen(
+        [str(part) for part in command], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    tracer = Tracer(process, output, stop_signal=stop)
+    reader = threading.Thread(target=tracer.read_messages, daemon=True)
+    reader.start()
+    try:
+        tracer.wait_ready()
+        yield tracer
+        tracer.stop()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        reader.join(timeout=10)
+        if process.stderr is not None:
+            process.stderr.close()

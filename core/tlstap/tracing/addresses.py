@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -41,7 +40,7 @@ def _ipv6_text(packed: bytes) -> str:
 def ends_of_descriptor(pid: int, descriptor: int) -> Ends | None:
     """Both ends of a process's TCP socket, from /proc; None if it is none, or gone."""
     try:
-        target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        target = str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
     except OSError:
         return None
     found = re.fullmatch(r"socket:\[(\d+)\]", target)

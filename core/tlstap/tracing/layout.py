@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from struct import Struct
 
+from tlstap.records import Direction
+
 
 class EventKind(IntEnum):
     """`event_header.kind`."""
@@ -56,7 +58,7 @@ class Counter(IntEnum):
     BEYOND_BOUND = 5
 
 
-DIRECTIONS = ("read", "write")
+DIRECTIONS: tuple[Direction, Direction] = ("read", "write")
 """By `data_event.direction`."""
 
 SUCCESS = {"positive": 0, "one": 1, "zero": 2}

@@ -1,0 +1,301 @@
+"""From the ring's records to the records that flow on: which connection each belongs to, and what was lost.
+
+BPF counts each connection's bytes whether their records found room or not, so that a jump in the offsets, or
+the totals at the end, tell exactly what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tlstap.records import Closed, Connection, Data, Handshake, Lost, Opened, TraceRecord
+from tlstap.schema import LibraryInfo, Process
+from tlstap.tracing import layout
+from tlstap.tracing.addresses import ends_of
+from tlstap.tracing.engine import Totals
+from tlstap.tracing.layout import DIRECTIONS, EventKind, Flag
+
+MAX_CONNECTIONS = 65536
+MAX_PROCESSES = 4096
+
+RING_FULL = "the ring buffer was full"
+TOO_MANY = f"more than {MAX_CONNECTIONS} connections at once"
+
+_NO_ADDRESS = bytes(layout.ADDRESS.size)
+_DATA_BYTES = layout.DATA.size
+
+Key = tuple[int, int, int]
+"""(tgid, handle, generation): one connection."""
+
+
+class Surroundings(Protocol):
+    """What the tracker asks about the machine."""
+
+    def process(self, pid: int, tid: int, uid: int, comm: str) -> Process:
+        """The process of a record."""
+
+    def library(self, image: int, probe: int, pid: int) -> LibraryInfo:
+        """The library behind a probe of an image; image 0 means that only the process is known."""
+
+    def function(self, image: int, probe: int) -> str:
+        """The function that a probe of an image is on."""
+
+    def describe(self, probe: int, value: bytes) -> tuple[str, str]:
+        """The detail that a probe captured: which field of a connection, and its text ("": says nothing)."""
+
+    def totals(self, handle: int, pid: int) -> Totals | None:
+        """What BPF counts for the connection that a handle has now."""
+
+
+@dataclass(slots=True, eq=False)
+class _State:
+    connection: Connection
+    key: Key
+    first_ns: int
+    from_start: bool
+    opened: bool = False
+    address: bytes = _NO_ADDRESS
+    expected: list[int] = field(default_factory=lambda: [0, 0])
+    missing: list[int] = field(default_factory=lambda: [0, 0])
+
+
+class ConnectionTracker:
+    """Keeps the connections of a run. `take` is called with each record of the ring, in order."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._ask = surroundings
+        self._states: dict[Key, _State] = {}
+        self._handles: dict[tuple[int, int], _State] = {}
+        self._by_pid: dict[int, dict[Key, _State]] = {}
+        self._threads: dict[int, dict[tuple[int, int, bytes], Process]] = {}
+        self._last_id = 0
+        self._wall_offset = time.time_ns() - time.monotonic_ns()
+        self.evicted = 0
+        self.known_lost_bytes = 0
+        """Bytes known to be lost in the ring, summed over the connections."""
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def wall_clock(self, monotonic_ns: int) -> int:
+        """The kernel's monotonic time as nanoseconds since the epoch."""
+        return monotonic_ns + self._wall_offset
+
+    def take(self, raw: bytes) -> list[TraceRecord]:
+        """The records that one record of the ring becomes."""
+        records: list[TraceRecord] = []
+        match raw[layout.KIND_OFFSET]:
+            case EventKind.DATA:
+                self._data(raw, records)
+            case EventKind.BIRTH:
+                self._state(layout.HEADER.unpack_from(raw), records)
+            case EventKind.HANDSHAKE:
+                self._handshake(raw, records)
+            case EventKind.DETAIL:
+                self._detail(raw, records)
+            case EventKind.END:
+                self._end(raw, records)
+            case EventKind.EXIT | EventKind.EXEC:
+                header = layout.HEADER.unpack_from(raw)
+                self.process_ended(header[3], header[0], records)
+        return records
+
+    # ---- records of the ring ----
+
+    def _data(self, raw: bytes, records: list[TraceRecord]) -> None:
+        header = layout.DATA.unpack_from(raw)
+        offset, length, duration_ns, direction, captured = header[13:]
+        state = self._state(header, records)
+        process = self._process(header)
+        time_ns = header[0] + self._wall_offset
+        if not state.opened:
+            self._open(state, process, records)
+        expected = state.expected[direction]
+        if offset > expected:
+            self._gap(state, process, direction, offset - expected, time_ns, records)
+        state.expected[direction] = max(expected, offset + length)
+        state.missing[direction] += length - captured
+        records.append(
+            Data(
+                state.connection,
+                process,
+                time_ns,
+                DIRECTIONS[direction],
+                offset,
+                length,
+                raw[_DATA_BYTES : _DATA_BYTES + captured],
+                self._ask.function(header[7], header[6]),
+                duration_ns,
+            )
+        )
+
+    def _handshake(self, raw: bytes, records: list[TraceRecord]) -> None:
+        header = layout.HANDSHAKE.unpack_from(raw)
+        state, process = self._state(header, records), self._process(header)
+        self._open(state, process, records)
+        time_ns = self.wall_clock(header[0])
+        records.append(Handshake(state.connection, process, time_ns, header[13], ok=True))
+
+    def _detail(self, raw: bytes, records: list[TraceRecord]) -> None:
+        header = layout.DETAIL.unpack_from(raw)
+        state = self._state(header, records)
+        name, text = self._ask.describe(header[6], header[13][: header[10]])
+        if text:
+            setattr(state.connection, name, text)
+
+    def _end(self, raw: bytes, records: list[TraceRecord]) -> None:
+        header = layout.END.unpack_from(raw)
+        state, process = self._state(header, records), self._process(header)
+        read_bytes, written_bytes, handshake_ns = header[13:]
+        self._open(state, process, records)
+        time_ns = self.wall_clock(header[0])
+        if handshake_ns:
+            records.append(Handshake(state.connection, process, time_ns, handshake_ns, ok=False))
+        self._close(state, process, time_ns, (read_bytes, written_bytes), records)
+
+    # ---- other ends ----
+
+    def process_ended(self, pid: int, monotonic_ns: int, records: list[TraceRecord]) -> None:
+        """A process ended or became another program: so did its connections."""
+        for state in list(self._by_pid.get(pid, {}).values()):
+            self._end_by_totals(state, self.wall_clock(monotonic_ns), records)
+        self._threads.pop(pid, None)
+
+    def ended_unheard(self, totals: Totals) -> list[TraceRecord]:
+        """A connection ended while the ring was full; BPF kept its totals."""
+        records: list[TraceRecord] = []
+        state = self._states.get((totals.tgid, totals.handle, totals.generation))
+        if state is None:
+            return records
+        self._open(state, state.connection.process, records)
+        moved = (totals.read_bytes, totals.written_bytes)
+        self._close(state, state.connection.process, time.time_ns(), moved, records)
+        return records
+
+    def finish(self) -> list[TraceRecord]:
+        """The trace is over: every connection that is left ends, with what is known of it."""
+        records: list[TraceRecord] = []
+        for state in list(self._states.values()):
+            self._end_by_totals(state, time.time_ns(), records)
+        return records
+
+    def pids(self) -> set[int]:
+        """The processes that have connections."""
+        return set(self._by_pid)
+
+    def _end_by_totals(self, state: _State, time_ns: int, records: list[TraceRecord]) -> None:
+        pid, handle, generation = state.key
+        totals = self._ask.totals(handle, pid)
+        moved = (state.expected[0], state.expected[1])
+        if totals is not None and totals.generation == generation:
+            moved = (totals.read_bytes, totals.written_bytes)
+        self._open(state, state.connection.process, records)
+        self._close(state, state.connection.process, time_ns, moved, records)
+
+    # ---- state ----
+
+    def _state(self, header: tuple[Any, ...], records: list[TraceRecord]) -> _State:
+        """The connection of a record, with its address and flags brought up to date."""
+        handle, generation, tgid = header[1:4]
+        state = self._states.get((tgid, handle, generation))
+        if state is None:
+            state = self._new_state((tgid, handle, generation), header, records)
+        flags = header[9]
+        connection = state.connection
+        if header[12] != state.address:
+            state.address = header[12]
+            if ends := ends_of(state.address, tgid):
+                connection.local, connection.remote = ends
+        connection.inferred = bool(flags & Flag.INFERRED) and connection.remote is not None
+        if flags & (Flag.CLIENT | Flag.SERVER):
+            connection.role = "client" if flags & Flag.CLIENT else "server"
+        return state
+
+    def _new_state(self, key: Key, header: tuple[Any, ...], records: list[TraceRecord]) -> _State:
+        tgid, handle, _ = key
+        older = self._handles.get((tgid, handle))
+        if older is not None:
+            # Its end was not heard; the handle is used again.
+            moved = (older.expected[0], older.expected[1])
+            process = older.connection.process
+            self._open(older, process, records)
+            self._close(older, process, self.wall_clock(header[0]), moved, records)
+        if len(self._states) >= MAX_CONNECTIONS:
+            self._evict(records)
+        self._last_id += 1
+        library = self._ask.library(header[7], header[6], tgid)
+        connection = Connection(self._last_id, self._process(header), library)
+        from_start = bool(header[9] & Flag.FROM_START)
+        state = _State(connection, key, self.wall_clock(header[0]), from_start)
+        self._states[key] = self._handles[tgid, handle] = state
+        self._by_pid.setdefault(tgid, {})[key] = state
+        return state
+
+    def _evict(self, records: list[TraceRecord]) -> None:
+        state = next(iter(self._states.values()))
+        self.evicted += 1
+        process = state.connection.process
+        moved = (state.expected[0], state.expected[1])
+        records.append(Lost(state.connection, process, time.time_ns(), 0, 0, TOO_MANY))
+        self._close(state, process, time.time_ns(), moved, records)
+
+    def _open(self, state: _State, process: Process, records: list[TraceRecord]) -> None:
+        """Tell of a connection once there is something to tell, so that its address is known by then."""
+        if not state.opened:
+            state.opened = True
+            records.append(Opened(state.connection, process, state.first_ns, state.from_start))
+
+    def _gap(
+        self,
+        state: _State,
+        process: Process,
+        direction: int,
+        size: int,
+        time_ns: int,
+        records: list[TraceRecord],
+    ) -> None:
+        state.missing[direction] += size
+        self.known_lost_bytes += size
+        records.append(Lost(state.connection, process, time_ns, 1, size, RING_FULL))
+
+    def _close(
+        self,
+        state: _State,
+        process: Process,
+        time_ns: int,
+        moved: tuple[int, int],
+        records: list[TraceRecord],
+    ) -> None:
+        for direction in (0, 1):
+            tail = moved[direction] - state.expected[direction]
+            if tail > 0:
+                self._gap(state, process, direction, tail, time_ns, records)
+        read_lost, written_lost = state.missing
+        records.append(
+            Closed(state.connection, process, time_ns, moved[0], moved[1], read_lost, written_lost)
+        )
+        del self._states[state.key]
+        siblings = self._by_pid[state.key[0]]
+        del siblings[state.key]
+        if not siblings:
+            del self._by_pid[state.key[0]]
+        handle = state.key[:2]
+        if self._handles.get(handle) is state:
+            del self._handles[handle]
+
+    def _process(self, header: tuple[Any, ...]) -> Process:
+        tgid, tid, uid, comm = header[3], header[4], header[5], header[11]
+        threads = self._threads.get(tgid)
+        if threads is None:
+            if len(self._threads) >= MAX_PROCESSES:
+                self._threads.clear()
+            threads = self._threads[tgid] = {}
+        process = threads.get((tid, uid, comm))
+        if process is None:
+            if len(threads) >= MAX_PROCESSES:
+                threads.clear()
+            text = comm.split(b"\0")[0].decode("utf-8", "backslashreplace")
+            process = threads[tid, uid, comm] = self._ask.process(tgid, tid, uid, text)
+        return process

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import ValidationError
 
@@ -12,6 +12,31 @@ from tlstap.records import Closed, Connection, Data, Handshake, Lost, Opened, Tr
 
 MAX_CONNECTIONS = 65_536
 """Connections of a capture that are remembered at the same time; the oldest is forgotten first."""
+
+
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of a line; far above what tlstap writes."""
+
+
+def read_lines(read: Callable[[], bytes], name: str) -> Iterator[bytes]:
+    """Split what `read` returns, until it returns nothing, into lines with their ends.
+
+    A line is given out before `read` is called again, so that a capture can be followed as it is written.
+
+    :raises CaptureError: a line is longer than MAX_LINE.
+    """
+    pending = bytearray()
+    while chunk := read():
+        pending += chunk
+        if b"\n" in chunk:
+            *lines, rest = bytes(pending).split(b"\n")
+            pending = bytearray(rest)
+            for line in lines:
+                yield line + b"\n"
+        if len(pending) > MAX_LINE:
+            raise CaptureError(f"{name} has a line of more than {MAX_LINE:,} bytes; is it a capture?")
+    if pending:
+        yield bytes(pending)
 
 
 class CaptureReader:

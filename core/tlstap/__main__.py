@@ -1,0 +1,7 @@
+"""`python -m tlstap` is `tlstap`."""
+
+import sys
+
+from tlstap.cli import main
+
+sys.exit(main())

@@ -1,0 +1,161 @@
+"""The output options, which trace and replay share, and the output that they stand for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from tlstap.cli.files import create_private
+from tlstap.cli.values import ALL, byte_limit, complete_format, complete_kinds, kinds
+from tlstap.errors import TlstapError, UsageError
+
+if TYPE_CHECKING:
+    from tlstap.sinks.base import OutputOptions, SinkType
+    from tlstap.sinks.emit import Emitter
+
+
+@dataclass(frozen=True, slots=True)
+class OutputArguments:
+    """What the output options say. `max_body` is None if it was not given."""
+
+    format: str = "text"
+    file: str | None = None
+    only: frozenset[str] | None = None
+    max_body: int | str | None = None
+    color: str = "auto"
+
+
+_OPTIONS = (
+    click.option(
+        "-f",
+        "--format",
+        "output_format",
+        metavar="FORMAT",
+        shell_complete=complete_format,
+        default="text",
+        show_default=True,
+        help="text, json or hex, or one that a plugin adds.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        "output_file",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Write there instead of to stdout. Only its owner can read the file.",
+    ),
+    click.option(
+        "--only",
+        callback=kinds,
+        shell_complete=complete_kinds,
+        metavar="KIND[,KIND]",
+        help="Only these kinds of events: open, handshake, data, http, secret, close, lost.",
+    ),
+    click.option(
+        "--max-body",
+        callback=byte_limit,
+        metavar="BYTES",
+        help="In text, how much to show of a body or of data that is not decoded: a number, also with K or "
+        "M, 0 for nothing or all for everything. Default: 4K of text, 128 bytes of anything else.",
+    ),
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="auto: on a terminal, unless NO_COLOR is set.",
+    ),
+)
+
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the output options to a command, which gets them as `output: OutputArguments`."""
+
+    @functools.wraps(function)
+    def with_output(
+        *args: Any,
+        output_format: str,
+        output_file: str | None,
+        only: frozenset[str] | None,
+        max_body: int | str | None,
+        color: str,
+        **kwargs: Any,
+    ) -> Any:
+        output = OutputArguments(output_format, output_file, only, max_body, color)
+        return function(*args, output=output, **kwargs)
+
+    decorated: Callable[..., Any] = with_output
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+@contextmanager
+def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> Iterator[Emitter]:
+    """The output that was asked for, finished and closed at the end unless an error ended it.
+
+    :raises UsageError: no such format, or one that does not show what `--only` asks for.
+    :raises TlstapError: the file can't be written.
+    """
+    from tlstap.sinks.emit import Emitter
+
+    sink_type = _choose(arguments, sinks)
+    to_file = arguments.file is not None and arguments.file != "-"
+    stream = create_private(arguments.file) if to_file and arguments.file else _standard_output()
+    try:
+        emitter = Emitter(sink_type.create(stream, options_for(arguments, stream)), stream)
+        yield emitter
+        emitter.close()
+    finally:
+        if to_file:
+            stream.close()
+
+
+def options_for(arguments: OutputArguments, stream: TextIO) -> OutputOptions:
+    """What a sink that writes to `stream` is to heed."""
+    from tlstap.sinks.base import OutputOptions
+
+    terminal = stream.isatty()
+    # An empty NO_COLOR counts as not set: https://no-color.org
+    wanted = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    color = {"auto": wanted, "always": True, "never": False}[arguments.color]
+    width = shutil.get_terminal_size().columns if terminal else None
+    if arguments.max_body is None:
+        return OutputOptions(kinds=arguments.only, color=color, width=width)
+    limit = None if arguments.max_body == ALL else int(arguments.max_body)
+    return OutputOptions(kinds=arguments.only, max_body=limit, max_binary=limit, color=color, width=width)
+
+
+def _choose(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> SinkType:
+    try:
+        chosen = sinks[arguments.format]
+    except KeyError:
+        raise UsageError(f"no format {arguments.format!r}; there are {', '.join(sinks)}") from None
+    if arguments.only is not None and not arguments.only & chosen.kinds:
+        raise UsageError(
+            f"-f {chosen.name} shows only {', '.join(sorted(chosen.kinds))}; "
+            f"nothing of --only {','.join(sorted(arguments.only))}"
+        )
+    return chosen
+
+
+def _standard_output() -> TextIO:
+    if sys.stdout is None:
+        raise TlstapError("stdout is closed; give -o FILE")
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Flushed by the emitter after each batch; what a terminal's character set lacks is escaped.
+        sys.stdout.reconfigure(
+            encoding=None if sys.stdout.isatty() else "utf-8",
+            errors="backslashreplace",
+            line_buffering=False,
+        )
+    return sys.stdout

@@ -34,10 +34,11 @@ def tlstap_libraries() -> Sequence[Library]:
 
 @hookspec(firstresult=True)
 def tlstap_locate(image: ElfImage, library: Library, function: str) -> int | None:
-    """Find a function for which the image has no symbol.
+    """Find a function that may have no symbol.
 
-    Called for a probe with `locate=True`, only for the plugin that declared `library`. Results are cached by
-    build-id together with `library.locator_version`.
+    Called for each function of a probe with `locate=True`, only for the plugin that declared `library`. The
+    answer decides also where `image.symbols` knows the name. Results are cached for the file's content
+    together with `library.locator_version`.
 
     :param image: the ELF image, recognised as containing `library`.
     :param library: the declaration.

@@ -88,7 +88,8 @@ class _Probe(Declaration):
     fallbacks: tuple[Symbol, ...] = ()
     """Symbols to take instead, in this order, where `function` is absent. Same prototype."""
     locate: bool = False
-    """If no symbol of that name exists, ask the plugin's tlstap_locate."""
+    """Ask the plugin's tlstap_locate for the function, also if there is a symbol: that may name a copy that
+    nobody calls, because the compiler inlined it."""
     when: tuple[Symbol, ...] = ()
     """Place the probe only in images that define all of these symbols."""
     unless: tuple[Symbol, ...] = ()

@@ -10,6 +10,7 @@ the tests use it as the reference.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Collection, Iterator
 from functools import cached_property
@@ -22,7 +23,8 @@ from tlstap.errors import ElfError
 MACHINES = {62: "x86_64", 183: "aarch64"}
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
-PF_X, PF_W = 1, 2
+PF_X = 1
+SHT_PROGBITS, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME = 1, 5, 10, 14
 _NT_GNU_BUILD_ID = 3
 _TYPES = {2: "executable", 3: "shared"}
@@ -47,6 +49,10 @@ class NotElfError(ElfError):
     """The file is something else: a script, data, code that a program made up."""
 
 
+class ForeignElfError(ElfError):
+    """A proper ELF file, but of another machine or size, or an object or core file."""
+
+
 class Segment(NamedTuple):
     """A program header."""
 
@@ -66,6 +72,7 @@ class Section(NamedTuple):
 
     name: str
     type: int
+    flags: int
     address: int
     offset: int
     file_size: int
@@ -108,6 +115,11 @@ class ElfImage:
         """Read through a descriptor of a regular file, which stays the caller's."""
         return cls(fd, path, owns_fd=False, debug_file=debug_file)
 
+    @classmethod
+    def adopt(cls, fd: int, path: str) -> ElfImage:
+        """Read through a descriptor of a regular file, and close it in the end (or if this fails)."""
+        return cls(fd, path, owns_fd=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -132,9 +144,13 @@ class ElfImage:
             _FILE_HEADER.unpack(start)
         )
         if ident[4:6] != b"\x02\x01" or machine not in MACHINES:
-            raise self.error(f"not for x86-64 or aarch64 (class {ident[4]}, machine {machine})")
+            raise ForeignElfError(
+                f"{self.path}: not for x86-64 or aarch64 (class {ident[4]}, machine {machine})"
+            )
         if kind not in _TYPES:
-            raise self.error(f"neither an executable nor a shared library (ELF type {kind})")
+            raise ForeignElfError(
+                f"{self.path}: neither an executable nor a shared library (ELF type {kind})"
+            )
         self.machine = MACHINES[machine]
         self.type = _TYPES[kind]
         if phnum > _MAX_SEGMENTS or (phnum and phentsize != _PROGRAM_HEADER.size):
@@ -171,13 +187,13 @@ class ElfImage:
         return tuple(self._section(header, names) for header in headers)
 
     def _section(self, header: tuple[int, ...], names: bytes) -> Section:
-        name_offset, type_, _, address, offset, size, link, _, _, entry_size = header
+        name_offset, type_, flags, address, offset, size, link, _, _, entry_size = header
         end = names.find(b"\0", name_offset, name_offset + 256)
         if name_offset > len(names) or end < 0:
             raise self.error(f"a section's name is not in the table of names (offset {name_offset})")
         has_content = type_ not in (0, 8)  # SHT_NULL, SHT_NOBITS
         name = names[name_offset:end].decode("latin-1")
-        return Section(name, type_, address, offset, size if has_content else 0, link, entry_size)
+        return Section(name, type_, flags, address, offset, size if has_content else 0, link, entry_size)
 
     def section(self, name: str) -> Section | None:
         """The first section of that name."""
@@ -304,21 +320,38 @@ class ElfImage:
                 return
             offset += _CHUNK
 
-    def loaded_chunks(self, overlap: int) -> Iterator[bytes]:
-        """What the loader maps, piece by piece."""
-        for segment in self.segments:
-            if segment.type == PT_LOAD:
-                for _, chunk in self.chunks(segment.offset, segment.file_size, overlap, "a loaded segment"):
-                    yield chunk
+    def data_chunks(self, overlap: int) -> Iterator[bytes]:
+        """The constants and variables that the loader maps, piece by piece, repeating `overlap` bytes.
+
+        By the sections; if there are none, everything that is loaded, code too.
+        """
+        parts: list[tuple[int, int]] = [
+            (section.offset, section.file_size)
+            for section in self.sections
+            if section.type == SHT_PROGBITS and section.flags & (SHF_ALLOC | SHF_EXECINSTR) == SHF_ALLOC
+        ] or [(segment.offset, segment.file_size) for segment in self.segments if segment.type == PT_LOAD]
+        if sum(size for _, size in parts) > 2 * self.size:
+            raise self.error("the sections' sizes add up to more than the file holds")
+        for offset, size in parts:
+            for _, chunk in self.chunks(offset, size, overlap, "a section with data"):
+                yield chunk
 
     def contains(self, *texts: bytes) -> set[bytes]:
-        """Which of the texts the loaded segments contain."""
+        """Which of the texts the image's data contain."""
         missing = set(texts)
-        for chunk in self.loaded_chunks(max(map(len, texts), default=1) - 1):
-            missing = {text for text in missing if text not in chunk}
-            if not missing:
-                break
+        if missing:
+            for chunk in self.data_chunks(max(map(len, missing)) - 1):
+                missing = {text for text in missing if text not in chunk}
+                if not missing:
+                    break
         return set(texts) - missing
+
+    def search(self, pattern: re.Pattern[bytes], longest: int) -> re.Match[bytes] | None:
+        """The first match in the image's data of a pattern that matches at most `longest` bytes."""
+        for chunk in self.data_chunks(longest):
+            if match := pattern.search(chunk):
+                return match
+        return None
 
     def _check_range(self, offset: int, size: int, what: str) -> None:
         if offset + size > self.size:

@@ -59,19 +59,19 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def open_in_root(root: str, path: str) -> int:
-    """Open a regular file below another mount root, as /proc/PID/root is one.
+def path_in_root(root: str, path: str) -> int:
+    """An O_PATH descriptor of a file below another mount root, as /proc/PID/root is one.
 
     Symbolic links are followed inside that root, also absolute ones (an ordinary open would look for
     their targets below our own root).
 
-    :raise OSError: as `open_regular`.
+    :raise OSError: if it can't be reached.
     """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
         libc = ctypes.CDLL(None, use_errno=True)
-        path_fd = libc.syscall(
+        path_fd: int = libc.syscall(
             ctypes.c_long(_OPENAT2),
             ctypes.c_int(root_fd),
             ctypes.c_char_p(os.fsencode(path)),
@@ -81,12 +81,9 @@ def open_in_root(root: str, path: str) -> int:
         if path_fd < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), path)
+        return path_fd
     finally:
         os.close(root_fd)
-    try:
-        return open_regular(path_fd)
-    finally:
-        os.close(path_fd)
 
 
 def digest(fd: int) -> str:

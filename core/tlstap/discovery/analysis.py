@@ -1,0 +1,142 @@
+"""Finds, for each TLS library in an image, the functions that its probes name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from tlstap.discovery.disassembly import first_instruction
+from tlstap.discovery.recognise import OpenBeside, find_version, recognise
+from tlstap.discovery.report import FoundFunction, FoundLibrary, ImageReport, Means, MissingFunction
+from tlstap.errors import ElfError
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+    from tlstap.discovery.symbols import SymbolLookup
+    from tlstap.library import Library
+
+Locator = Callable[["ElfImage", "Library", str], int | None]
+"""Asks the plugin that declared the library for the address of a function."""
+
+
+def analyse(
+    image: ElfImage, libraries: Collection[Library], locator: Locator, open_beside: OpenBeside
+) -> ImageReport:
+    """Everything that can be said of an image, reading nothing but it and its companions.
+
+    :raise ElfError: if the image is malformed. A locator's failure is a problem in the report.
+    """
+    recognised, unsupported = recognise(image, libraries)
+    problems: list[str] = []
+    found = [_analyse_library(image, library, locator, open_beside, problems) for library in recognised]
+    return ImageReport(
+        machine=image.machine,
+        build_id=image.build_id,
+        libraries=tuple(_without_rivals(found, problems)),
+        unsupported=unsupported,
+        problems=tuple(problems),
+    )
+
+
+def function_names(library: Library) -> dict[str, bool]:
+    """The functions that a library's probes name, in order, and whether a locator is to be asked."""
+    names: dict[str, bool] = {}
+    for probe in library.probes:
+        for name in (probe.function, *probe.fallbacks, *probe.when, *probe.unless):
+            names.setdefault(name, False)
+        names[probe.function] |= probe.locate
+    return names
+
+
+def _analyse_library(
+    image: ElfImage, library: Library, locator: Locator, open_beside: OpenBeside, problems: list[str]
+) -> FoundLibrary:
+    names = function_names(library)
+    lookup = image.find_symbols(names)
+    functions = []
+    missing = []
+    for name, ask in names.items():
+        try:
+            address, means = _address(image, library, name, lookup, locator if ask else None)
+            instruction = first_instruction(image, address)
+        except _NotFoundError as error:
+            missing.append(MissingFunction(name=name, reason=str(error)))
+            continue
+        except (_LocatorFailedError, ElfError) as error:
+            missing.append(MissingFunction(name=name, reason=str(error)))
+            problems.append(f"{library.name}: {name}: {error}")
+            continue
+        functions.append(
+            FoundFunction(
+                name=name,
+                address=address,
+                means=means,
+                probe_address=instruction.address,
+                first_instruction=instruction.text,
+                emulated=instruction.emulated,
+            )
+        )
+    version = find_version(image, library, open_beside)
+    return FoundLibrary(
+        name=library.name, version=version, functions=tuple(functions), missing=tuple(missing)
+    )
+
+
+class _NotFoundError(Exception):
+    pass
+
+
+class _LocatorFailedError(Exception):
+    pass
+
+
+def _address(
+    image: ElfImage, library: Library, name: str, lookup: SymbolLookup, locator: Locator | None
+) -> tuple[int, Means]:
+    """A locator, where there is one, decides also about symbols: inlined, one may be of no use."""
+    symbol = lookup.found.get(name)
+    if locator is not None:
+        address = _ask(image, library, name, locator)
+        if address is not None:
+            return address, symbol.table if symbol and symbol.address == address else "locator"
+        if symbol is not None:
+            raise _NotFoundError(
+                f"{library.name}'s locator does not vouch for the symbol at {symbol.address:#x}"
+            )
+    elif symbol is not None:
+        return symbol.address, symbol.table
+    if name in lookup.ambiguous:
+        addresses = ", ".join(f"{address:#x}" for address in lookup.ambiguous[name][:4])
+        raise _NotFoundError(f"several functions have this name ({addresses})")
+    raise _NotFoundError("no symbol" if locator is None else "no symbol, and not found by its callers")
+
+
+def _ask(image: ElfImage, library: Library, name: str, locator: Locator) -> int | None:
+    """What a locator answers, if that is an address that can be a function's."""
+    try:
+        address = locator(image, library, name)
+    except Exception as error:  # a plugin's mistake must not end the scan
+        raise _LocatorFailedError(f"the locator failed: {type(error).__name__}: {error}") from error
+    if address is None:
+        return None
+    if isinstance(address, bool) or not isinstance(address, int) or not image.is_code(address):
+        raise _LocatorFailedError(
+            f"the locator answered {address!r:.40}, which is not in an executable segment"
+        )
+    return address
+
+
+def _without_rivals(libraries: list[FoundLibrary], problems: list[str]) -> list[FoundLibrary]:
+    """Leave out libraries that claim the same functions: whose they are is not for us to guess."""
+    rivals: set[str] = set()
+    for one, other in combinations(libraries, 2):
+        addresses = {function.address for function in other.functions}
+        shared = [function.name for function in one.functions if function.address in addresses]
+        if shared:
+            rivals.update((one.name, other.name))
+            problems.append(
+                f"{one.name} and {other.name} both claim {', '.join(shared[:3])}: neither is probed; "
+                f"leave out the plugin that is wrong with --no-plugin"
+            )
+    return [library for library in libraries if library.name not in rivals]

@@ -1,0 +1,118 @@
+"""Which TLS libraries an image contains, and of which version."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
+
+from tlstap.discovery.elf import ElfImage
+from tlstap.errors import ElfError
+
+if TYPE_CHECKING:
+    from tlstap.library import Library
+
+OpenBeside = Callable[[str], int]
+"""Opens a file in the same folder as the image, by its name; raises OSError."""
+
+_LONGEST_VERSION = 256
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+_MARKERS: tuple[tuple[str, tuple[str, ...], tuple[bytes, ...]], ...] = (
+    ("gnutls", ("gnutls_record_send", "gnutls_record_recv"), ()),
+    ("nss", ("SSL_ImportFD",), ()),
+    ("wolfssl", ("wolfSSL_read",), ()),
+    ("mbedtls", ("mbedtls_ssl_read",), ()),
+    ("s2n", ("s2n_negotiate",), ()),
+    ("aws-lc", (), (b"ssl_lib.cc\0", b"AWS-LC")),
+    ("boringssl", (), (b"ssl_lib.cc\0",)),
+    ("rustls", (), (b"/rustls-", b"tls13 ")),
+    ("go", (), (b"crypto/tls.(*Conn)",)),
+)
+"""Other TLS code and its marks, all of which must be there: name, functions, texts. The first of
+aws-lc and boringssl that fits is meant."""
+
+
+def recognise(image: ElfImage, libraries: Collection[Library]) -> tuple[list[Library], tuple[str, ...]]:
+    """The libraries that an image contains, and the names of TLS code that none of them stands for.
+
+    Functions are looked up in .dynsym and .symtab only. Most images contain none of the functions, which
+    takes a fraction of a millisecond to see.
+    """
+    declared = {library.name for library in libraries}
+    markers = [marker for marker in _MARKERS if marker[0] not in declared]
+    names = {name for library in libraries for name in _functions(library)}
+    names.update(name for _, functions, _ in markers for name in functions)
+    lookup = image.find_symbols(names, debug=False)
+    defined = lookup.found.keys() | lookup.ambiguous.keys()
+
+    fitting = [
+        library
+        for library in libraries
+        if defined.issuperset(library.recognise.symbols) and defined.isdisjoint(library.recognise.not_symbols)
+    ]
+    texts = {text.encode() for library in fitting for text in _texts(library)}
+    texts.update(text for _, _, marks in markers for text in marks)
+    present = image.contains(*texts)
+
+    found = [library for library in fitting if _texts_fit(library, present)]
+    others = [
+        name
+        for name, functions, marks in markers
+        if defined.issuperset(functions) and present.issuperset(marks)
+    ]
+    if "aws-lc" in others or "aws-lc" in declared:
+        others = [name for name in others if name != "boringssl"]
+    return found, tuple(others)
+
+
+def _functions(library: Library) -> tuple[str, ...]:
+    return library.recognise.symbols + library.recognise.not_symbols
+
+
+def _texts(library: Library) -> tuple[str, ...]:
+    return library.recognise.strings + library.recognise.not_strings
+
+
+def _texts_fit(library: Library, present: set[bytes]) -> bool:
+    conditions = library.recognise
+    wanted = {text.encode() for text in conditions.strings}
+    unwanted = {text.encode() for text in conditions.not_strings}
+    return (not wanted or bool(wanted & present)) and not unwanted & present
+
+
+def find_version(image: ElfImage, library: Library, open_beside: OpenBeside) -> str | None:
+    """The library's version: as text in the image, else in the companion that the image needs."""
+    declared = library.version
+    if declared is None:
+        return None
+    pattern = re.compile(declared.pattern.encode("latin-1"))
+    version = _version_in(image, pattern)
+    if version is not None or declared.companion is None:
+        return version
+    for name in companions(image, library):
+        try:
+            fd = open_beside(name)
+        except OSError:
+            continue
+        try:
+            with ElfImage.adopt(fd, name) as companion:
+                version = _version_in(companion, pattern)
+        except ElfError:
+            continue
+        if version is not None:
+            return version
+    return None
+
+
+def companions(image: ElfImage, library: Library) -> Sequence[str]:
+    """File names of the needed libraries that may hold the version."""
+    start = library.version.companion if library.version else None
+    return [name for name in image.needed if name.startswith(start)] if start else []
+
+
+def _version_in(image: ElfImage, pattern: re.Pattern[bytes]) -> str | None:
+    match = image.search(pattern, _LONGEST_VERSION)
+    if match is None or match[1] is None:
+        return None
+    return _UNPRINTABLE.sub("?", match[1].decode("latin-1"))[:64] or None

@@ -1,0 +1,60 @@
+"""What was found in an ELF image: plain data, for the cache and for `tlstap inspect --json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Means = Literal["dynsym", "symtab", "gnu_debugdata", "debug file", "locator"]
+"""How a function was found: by a symbol of that table, or by the plugin's locator."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FoundFunction(_Model):
+    """A function that probes name. Addresses are ELF virtual addresses."""
+
+    name: str
+    address: int
+    means: Means
+    probe_address: int
+    """Where a probe goes: `address`, or behind a leading endbr64."""
+    first_instruction: str
+    """The instruction there."""
+    emulated: bool
+    """The kernel emulates that instruction, so a probe costs no single step (known for x86-64 only)."""
+
+
+class MissingFunction(_Model):
+    """A function that probes name and that is not there, or not without doubt."""
+
+    name: str
+    reason: str
+
+
+class FoundLibrary(_Model):
+    """A TLS library in an image. `name` is the declaration's."""
+
+    name: str
+    version: str | None
+    functions: tuple[FoundFunction, ...]
+    missing: tuple[MissingFunction, ...]
+
+    def function(self, name: str) -> FoundFunction | None:
+        """The function of that name, if it was found."""
+        return next((function for function in self.functions if function.name == name), None)
+
+
+class ImageReport(_Model):
+    """All that discovery says of an image."""
+
+    machine: str
+    build_id: str | None
+    libraries: tuple[FoundLibrary, ...] = ()
+    unsupported: tuple[str, ...] = ()
+    """TLS code that is there and that no loaded plugin supports, by name."""
+    problems: tuple[str, ...] = ()
+    """Why something that is there is not probed, in whole sentences."""

@@ -1,0 +1,308 @@
+"""Goes through processes and files, and keeps the images that contain TLS code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from tlstap.discovery import ldcache, processes
+from tlstap.discovery.analysis import Locator, analyse
+from tlstap.discovery.cache import Entry, ReportCache
+from tlstap.discovery.elf import ElfImage, ForeignElfError, NotElfError
+from tlstap.discovery.files import FileIdentity, digest, open_regular
+from tlstap.discovery.processes import CodeMapping, Stamp, printable
+from tlstap.discovery.recognise import OpenBeside
+from tlstap.errors import ElfError, ProcessGoneError
+
+if TYPE_CHECKING:
+    from tlstap.discovery.report import ImageReport
+    from tlstap.library import Library
+
+DiagnosticKind = Literal["unreadable", "malformed", "foreign", "truncated"]
+
+_MAX_SUBJECTS = 10_000
+
+
+@dataclass(eq=False, slots=True)
+class Image:
+    """A file with TLS code.
+
+    `path` is for messages, as the first process that mapped it sees it. `fd` is open on exactly the file
+    that was analysed, so probes can be attached through /proc/self/fd; None if there is nothing to probe.
+    `pids` are the processes seen to map it.
+    """
+
+    identity: FileIdentity
+    path: str
+    fd: int | None
+    report: ImageReport
+    pids: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Diagnostic:
+    """Something that could not be looked at: how often, and one example."""
+
+    count: int
+    example: str
+
+
+@dataclass(slots=True)
+class Diagnostics:
+    """What a scan left out. Processes that vanished meanwhile are normal, and only counted."""
+
+    vanished: int = 0
+    left_out: dict[DiagnosticKind, Diagnostic] = field(default_factory=dict)
+    _subjects: set[tuple[DiagnosticKind, object]] = field(default_factory=set)
+
+    def add(self, kind: DiagnosticKind, subject: object, message: str) -> None:
+        """Count a subject (a process, a file) once."""
+        if (kind, subject) in self._subjects or len(self._subjects) >= _MAX_SUBJECTS:
+            return
+        self._subjects.add((kind, subject))
+        self.left_out.setdefault(kind, Diagnostic(0, message)).count += 1
+
+
+class Scanner:
+    """Keeps track of which files contain TLS code and which processes map them.
+
+        with Scanner(registry.libraries.values(), registry.locate) as scanner:
+            new = scanner.scan() + scanner.scan_ldcache()
+            ...
+            new = scanner.scan()  # again: only what changed is looked at
+
+    Images are held until `close`. Not for several threads at once.
+    """
+
+    def __init__(
+        self, libraries: Collection[Library], locator: Locator, cache: ReportCache | None = None
+    ) -> None:
+        self.images: list[Image] = []
+        self.diagnostics = Diagnostics()
+        self._libraries = tuple(libraries)
+        self._locator = locator
+        self._cache = cache
+        self._held: dict[tuple[int, int], Image] = {}
+        self._not_held: dict[FileIdentity, Image | None] = {}
+        self._stamps: dict[int, Stamp] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Save the cache and close the images' files."""
+        self.save()
+        for image in self.images:
+            if image.fd is not None:
+                os.close(image.fd)
+                image.fd = None
+        self.images.clear()
+        self._held.clear()
+
+    def save(self) -> None:
+        """Write what was found to the user's cache."""
+        if self._cache is not None:
+            self._cache.save()
+
+    # What to look at
+
+    def scan(self, pids: Iterable[int] | None = None) -> list[Image]:
+        """Look at processes, all but this one by default, that are new or whose mappings changed in size.
+
+        :return: images that were not known before.
+        """
+        before = len(self.images)
+        seen: dict[object, Image | None] = {}
+        everything = pids is None
+        present = set(processes.pids()) - {os.getpid()} if pids is None else set(pids)
+        for pid in present:
+            self._scan_process(pid, seen, only_changed=True)
+        if everything:
+            for pid in self._stamps.keys() - present:
+                self._forget(pid)
+        return self.images[before:]
+
+    def scan_pid(self, pid: int) -> list[Image]:
+        """Look at one process, changed or not: it has executed another program."""
+        before = len(self.images)
+        self._scan_process(pid, {}, only_changed=False)
+        return self.images[before:]
+
+    def scan_files(self, paths: Iterable[str]) -> list[Image]:
+        """Look at files.
+
+        :raise ElfError: if one of them can't be opened or is malformed.
+        """
+        before = len(self.images)
+        for path in paths:
+            try:
+                path_fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise ElfError(f"{printable(path)}: can't be opened: {reason}") from None
+            try:
+                real = os.path.realpath(path)
+                self._look(path_fd, printable(path), partial(processes.open_beside, None, real))
+            except OSError as error:
+                raise ElfError(f"{printable(path)}: can't be read: {error.strerror}") from None
+            finally:
+                os.close(path_fd)
+        return self.images[before:]
+
+    def scan_ldcache(self) -> list[Image]:
+        """Look at the libraries that the dynamic loader knows and that plugins name."""
+        before = len(self.images)
+        sonames = {start for library in self._libraries for start in library.sonames}
+        for path in ldcache.known_libraries(sonames):
+            try:
+                self.scan_files([path])
+            except ElfError as error:
+                self.diagnostics.add("malformed", path, str(error))
+        return self.images[before:]
+
+    # Processes
+
+    def _scan_process(self, pid: int, seen: dict[object, Image | None], *, only_changed: bool) -> None:
+        try:
+            stamp = processes.stamp(pid)
+            if only_changed and self._stamps.get(pid) == stamp:
+                return
+            self._forget(pid)
+            if stamp.virtual_size:
+                mappings, complete = processes.code_mappings(pid)
+                if not complete:
+                    self.diagnostics.add("truncated", pid, f"process {pid}: maps too much to be looked at")
+                namespace = processes.mount_namespace(pid)
+                for mapping in mappings:
+                    self._look_at_mapping(pid, namespace, mapping, seen)
+            self._stamps[pid] = stamp
+        except ProcessGoneError:
+            self.diagnostics.vanished += 1
+            self._forget(pid)
+        except PermissionError:
+            self._stamps[pid] = stamp
+            self.diagnostics.add("unreadable", pid, f"process {pid}: permission denied")
+
+    def _forget(self, pid: int) -> None:
+        if self._stamps.pop(pid, None) is not None:
+            for image in self.images:
+                image.pids.discard(pid)
+
+    def _look_at_mapping(
+        self, pid: int, namespace: object, mapping: CodeMapping, seen: dict[object, Image | None]
+    ) -> None:
+        """Each file once in a scan. Numbers of files repeat on btrfs, so the mount namespace counts too."""
+        key = (namespace, mapping.device, mapping.inode, mapping.path)
+        if key not in seen:
+            seen[key] = self._open_mapping(pid, mapping)
+        image = seen[key]
+        if image is not None:
+            image.pids.add(pid)
+
+    def _open_mapping(self, pid: int, mapping: CodeMapping) -> Image | None:
+        path = printable(mapping.path)
+        try:
+            path_fd = processes.mapped_file(pid, mapping)
+            try:
+                return self._look(path_fd, path, partial(processes.open_beside, pid, mapping.path))
+            finally:
+                os.close(path_fd)
+        except ElfError as error:
+            kind: DiagnosticKind = "foreign" if isinstance(error, ForeignElfError) else "malformed"
+            self.diagnostics.add(kind, mapping.file, str(error))
+        except OSError as error:
+            if not Path(f"/proc/{pid}").exists():
+                raise ProcessGoneError(f"process {pid}: gone") from None
+            self.diagnostics.add("unreadable", mapping.file, f"{path} of process {pid}: {error.strerror}")
+        return None
+
+    # Files
+
+    def _look(self, path_fd: int, path: str, open_beside: OpenBeside) -> Image | None:
+        """The image of a file, known or new; None if it has no TLS code."""
+        identity = FileIdentity.of(os.fstat(path_fd))
+        # While we hold a file open, nothing else gets its inode; times change already when it is unlinked.
+        held = self._held.get((identity.device, identity.inode))
+        if held is not None:
+            return held
+        if identity in self._not_held:
+            return self._not_held[identity]
+        entry = self._cache.get(identity) if self._cache else None
+        if entry is not None and entry.report is None:
+            self._not_held[identity] = None
+            return None
+        fd = open_regular(path_fd)
+        try:
+            if entry is None or not _companions_unchanged(entry, open_beside):
+                entry = self._examine(fd, identity, path, open_beside)
+            if entry.report is None:
+                self._not_held[identity] = None
+                return None
+            image = Image(identity, path, None, entry.report)
+            if entry.places_probes:
+                image.fd, fd = fd, -1
+                self._held[identity.device, identity.inode] = image
+            else:
+                self._not_held[identity] = image
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        self.images.append(image)
+        return image
+
+    def _examine(self, fd: int, identity: FileIdentity, path: str, open_beside: OpenBeside) -> Entry:
+        """Analyse a file, unless one with the same content is in the cache."""
+        try:
+            with ElfImage.from_fd(fd, path) as elf:
+                if self._cache:
+                    known = self._cache.get_by_content(identity, elf.build_id, fd)
+                    if known is not None and _companions_unchanged(known, open_beside):
+                        self._cache.put(identity, known)
+                        return known
+                companions: dict[str, FileIdentity] = {}
+                report = analyse(elf, self._libraries, self._locator, _recording(open_beside, companions))
+        except NotElfError:
+            report, companions = None, {}
+        except ElfError:
+            self._not_held[identity] = None
+            raise
+        if report is not None and not (report.libraries or report.unsupported or report.problems):
+            report = None
+        content = digest(fd) if report is not None and report.libraries else ""
+        entry = Entry(report, content, companions)
+        if self._cache and FileIdentity.of(os.fstat(fd)) == identity:
+            self._cache.put(identity, entry)
+        return entry
+
+
+def _recording(open_beside: OpenBeside, companions: dict[str, FileIdentity]) -> OpenBeside:
+    def opened(name: str) -> int:
+        fd = open_beside(name)
+        companions[name] = FileIdentity.of(os.fstat(fd))
+        return fd
+
+    return opened
+
+
+def _companions_unchanged(entry: Entry, open_beside: OpenBeside) -> bool:
+    for name, identity in entry.companions.items():
+        try:
+            fd = open_beside(name)
+        except OSError:
+            return False
+        try:
+            if FileIdentity.of(os.fstat(fd)) != identity:
+                return False
+        finally:
+            os.close(fd)
+    return True

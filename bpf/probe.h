@@ -137,14 +137,15 @@ static __always_inline void take_reference(u64 handle) {
         connection->references++;
 }
 
-static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image) {
+/* `kind` is 0, or the probe's kind where it is known to the compiler. */
+static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 kind) {
     struct probe *probe = probes.lookup(&index);
     if (!probe || !selected() || !wanted(ctx, index))
         return;
     volatile struct arguments arguments;
     read_arguments(ctx, &arguments);
     u64 handle = argument(&arguments, probe->handle);
-    switch (probe->kind) {
+    switch (kind ? kind : probe->kind) {
     case PROBE_BIRTH:
         if (probe->handle) {
             if (!inside_birth())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import tempfile
@@ -26,6 +27,8 @@ MAX_THREADS = 16384
 MAX_CONNECTIONS = 65536
 _WORDS_OF_THE_TOOL = 1500
 """How many characters of a compiler's or verifier's message are passed on."""
+
+_PERF_EVENT_IOC_DISABLE = 0x2401
 
 _SOCKET_HOOKS: Mapping[Sockets, tuple[tuple[str, str], ...]] = {
     Sockets.TRACEPOINT: (("on_socket_send", "sock_send_length"), ("on_socket_receive", "sock_recv_length")),
@@ -77,12 +80,13 @@ class Engine:
         attachment: Attachment | None = None,
         sockets: Sequence[Sockets] | None = None,
     ) -> None:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        with contextlib.suppress(ValueError, OSError):  # kernels from 5.11 on don't ask for it
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         self.attachment = attachment or (Attachment.MULTI if facts.uprobe_multi else Attachment.SINGLE)
         self.ring_bytes = ring_bytes
         self._table = table
         self._links: list[int] = []
-        self._attached_singly = False
+        self._events: list[int] = []
         self._programs: dict[str, Any] = {}
         self._build(snippets, facts, filters, sockets or facts.socket_means())
         self._fill_maps(filters)
@@ -178,7 +182,7 @@ class Engine:
         for name, keys in tables:
             for key in keys:
                 self._write(name, key, b"\1")
-        for index, (_, probe) in enumerate(self._table.entries):
+        for index, probe in enumerate(self._table.probes):
             self._write("probes", _u32(index), pack(probe))
 
     # ---- maps ----
@@ -259,31 +263,46 @@ class Engine:
                 self._links.append(attach_uprobes(program.fd, path, offsets, cookies, on_return=on_return))
 
     def _attach_singly(self, path: str, sites: Sequence[Site]) -> None:
-        self._attached_singly = True
         for site in sites:
-            entry = entry_name(site.probe)
-            self._load(entry, self._bpf.KPROBE)
-            # BCC takes virtual addresses; a file offset would attach without an error and never fire.
+            entry = self._load(entry_name(site.probe), self._bpf.KPROBE)
             if site.needs_return:
-                attach = partial(self._bpf.attach_uretprobe, name=path, addr=site.address, fn_name=EXIT)
-                _words(f"return probe on {path}", attach)
-            attach = partial(self._bpf.attach_uprobe, name=path, addr=site.address, fn_name=entry)
-            _words(f"probe on {path}", attach)
+                self._attach_event(self._programs[EXIT].fd, path, site.offset, on_return=True)
+            self._attach_event(entry.fd, path, site.offset, on_return=False)
+
+    def _attach_event(self, program_fd: int, path: str, offset: int, *, on_return: bool) -> None:
+        """BCC's own attach_uprobe leaves out the last argument of the C function, so that the kernel takes
+        whatever is on the stack for the offset of a counter in the probed program, to be incremented."""
+        library = self._bpf.lib
+        name = f"tlstap_{os.getpid()}_{len(self._events)}".encode()
+        reference_counter = 0
+        any_process = -1
+        with _captured_stderr() as words:
+            event: int = library.bpf_attach_uprobe(
+                program_fd, int(on_return), name, os.fsencode(path), offset, any_process, reference_counter
+            )
+        if event < 0:
+            raise KernelError(f"the kernel refused a probe on {path}: {_last(words())}")
+        self._events.append(event)
 
     def detach(self) -> None:
-        """Take the uprobes away; what is in the ring and the maps can still be read."""
+        """Take the uprobes away; what is in the ring and the maps can still be read.
+
+        Where each probe is an event of its own, the kernel takes about 0.1 s to remove one: they are
+        silenced at once, and a process of its own waits for their removal, so that the caller need not.
+        """
         for link in self._links:
             os.close(link)
         self._links.clear()
+        if self._events:
+            for event in self._events:
+                fcntl.ioctl(event, _PERF_EVENT_IOC_DISABLE)
+            _close_in_background(self._events)
+            self._events.clear()
 
     def close(self) -> None:
-        """Detach everything. Where each probe is an event of its own, the kernel takes about 0.1 s to remove
-        one, so a process of its own waits for that and the caller does not."""
+        """Detach everything and give the maps back."""
         self.detach()
-        if self._attached_singly:
-            _close_in_background(self._bpf)
-        else:
-            self._bpf.cleanup()
+        self._bpf.cleanup()
 
 
 def _compile(text: str, flags: list[str]) -> Any:
@@ -291,31 +310,38 @@ def _compile(text: str, flags: list[str]) -> Any:
         # BCC insists on kernel headers; these stubs are all that the program needs.
         os.environ["BCC_KERNEL_SOURCE"] = str(stubs)
         try:
-            from bcc import BPF
+            from bcc import BPF, lib
         except ImportError:
             raise KernelError(
                 "Python's bcc is missing; install it from the distribution (Debian: apt-get install "
                 "python3-bpfcc) and use a virtual environment of /usr/bin/python3 with system site packages"
             ) from None
         try:
-            return BPF(text=text, cflags=flags)
+            program = BPF(text=text, cflags=flags)
         except Exception as error:
             raise CompileError(f"the BPF program does not compile: {error}\n{_last(words())}") from None
+        program.lib = lib
+        return program
 
 
-def _close_in_background(bpf: Any) -> None:
-    """Leave the descriptors of the events to a child, which waits for the kernel to let them go."""
-    child = os.fork()
-    if child:
-        for descriptor in list(bpf.uprobe_fds.values()):
+def _close_in_background(descriptors: Sequence[int]) -> None:
+    """Close descriptors in a child, whose copies are then the last ones."""
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(reader)
+        for descriptor in descriptors:
             os.close(descriptor)
-        bpf.uprobe_fds.clear()
+        os.close(writer)
         return
-    os.setsid()
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    os._exit(0)
+    try:
+        os.close(writer)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        os.read(reader, 1)  # until the parent has closed its own
+    finally:
+        os._exit(0)
 
 
 def _words(what: str, action: Callable[[], object]) -> None:

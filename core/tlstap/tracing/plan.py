@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from tlstap.library import DataProbe, Library, Probe
@@ -56,20 +56,23 @@ def missing_directions(points: Collection[ProbePoint]) -> list[str]:
 
 
 class ProbeTable:
-    """All declared probes of the libraries, by the index under which BPF knows them."""
+    """The distinct probes of the libraries, by the index under which BPF knows them.
 
-    def __init__(self, libraries: Sequence[Library]) -> None:
-        self.entries: list[tuple[Library, Probe]] = [
-            (library, probe) for library in libraries for probe in library.probes
-        ]
-        self._index = {(library.name, probe): index for index, (library, probe) in enumerate(self.entries)}
+    Libraries that declare the same probe share its index: which of them a record is about follows from the
+    image.
+    """
 
-    def index(self, library: Library, probe: Probe) -> int:
-        """The index of a library's probe."""
-        return self._index[library.name, probe]
+    def __init__(self, libraries: Iterable[Library]) -> None:
+        declared = [probe for library in libraries for probe in library.probes]
+        self.probes: tuple[Probe, ...] = tuple(dict.fromkeys(declared))
+        self._index = {probe: index for index, probe in enumerate(self.probes)}
+
+    def index(self, probe: Probe) -> int:
+        """The index of a declared probe."""
+        return self._index[probe]
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.probes)
 
 
 def pack(probe: Probe) -> bytes:

@@ -26,7 +26,7 @@ EXIT = "on_exit"
 _COOKIE_ENTRY = f"""
 int {ENTER}(struct pt_regs *ctx) {{
     u64 cookie = bpf_get_attach_cookie(ctx);
-    enter(ctx, cookie & 0xffff, cookie >> 16);
+    enter(ctx, cookie & 0xffff, cookie >> 16, 0);
     return 0;
 }}
 """
@@ -53,8 +53,9 @@ def program_text(table: ProbeTable, snippets: Mapping[str, str], *, cookies: boo
         parts.append(_section("entry", _COOKIE_ENTRY))
     else:
         entries = [
-            f"int {entry_name(index)}(struct pt_regs *ctx) {{ enter(ctx, {index}, 0); return 0; }}\n"
-            for index in range(len(table))
+            f"int {entry_name(index)}(struct pt_regs *ctx) {{ "
+            f"enter(ctx, {index}, 0, PROBE_{probe.kind.upper()}); return 0; }}\n"
+            for index, probe in enumerate(table.probes)
         ]
         parts.append(_section("entries", "".join(entries)))
     return "".join(parts)
@@ -72,7 +73,7 @@ def _conditions(table: ProbeTable) -> str:
     """wanted(): asks a probe's condition, if it has one."""
     cases = "".join(
         f"    case {index}: return {probe.condition}(ctx);\n"
-        for index, (_, probe) in enumerate(table.entries)
+        for index, probe in enumerate(table.probes)
         if probe.condition
     )
     return (

@@ -52,7 +52,7 @@ def field_offsets(fields: Mapping[str, str]) -> dict[str, int]:
             cachefile.store(_CACHE, json.dumps({"kernel": identity, "offsets": known}).encode())
     except FileNotFoundError:
         raise KernelError(
-            f"{VMLINUX} does not exist: this kernel was built without type information (CONFIG_DEBUG_INFO_BTF)"
+            f"{VMLINUX} does not exist: the kernel was built without type information (CONFIG_DEBUG_INFO_BTF)"
         ) from None
     except OSError as error:
         raise KernelError(f"{VMLINUX} can't be read: {error.strerror}") from None

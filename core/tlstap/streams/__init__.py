@@ -1,0 +1,1 @@
+"""From data records to byte streams with every gap known."""

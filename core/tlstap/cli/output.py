@@ -58,7 +58,7 @@ _OPTIONS = (
         callback=kinds,
         shell_complete=complete_kinds,
         metavar="KIND[,KIND]",
-        help="Only these kinds of events: open, handshake, data, http, secret, close, lost.",
+        help="Only these kinds of events: open, handshake, data, http, close, lost.",
     ),
     click.option(
         "--max-body",

@@ -80,7 +80,7 @@ class Layout:
 
     def _row(self, segments: list[Segment], indent: int) -> str:
         codes = self._codes
-        parts = [" " * indent] if segments else []
+        parts = [" " * indent] if any(text for _, text in segments) else []
         for style, text in segments:
             if style and text and codes:
                 start, end = codes[style]

@@ -198,6 +198,7 @@ class TextSink(Sink):
             return
         self._announce(exchange.connection, exchange.process, record.time_ns)
         self._http_block(record, [self._mark(record.direction), *body_title(exchange, message)], lines)
+        self._last_exchange = exchange
 
     def _exchange(self, record: ExchangeEnded) -> None:
         exchange = record.exchange
@@ -233,8 +234,9 @@ class TextSink(Sink):
 
     def _bytes(self, record: Undecoded | Data, size: int, lines: list[list[Segment]]) -> None:
         self._announce(record.connection, record.process, record.time_ns)
-        head: list[Segment] = [self._mark(record.direction), ("note", count(size, "byte"))]
-        self._block(record.time_ns, record.connection, head, lines)
+        # A gap of which nothing behind it was seen is all there is to show.
+        what = ("note", count(size, "byte")) if size or not lines else lines.pop(0)[0]
+        self._block(record.time_ns, record.connection, [self._mark(record.direction), what], lines)
 
     # Layout
 

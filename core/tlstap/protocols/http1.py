@@ -307,7 +307,7 @@ class Http1Decoder(Decoder):
             size = self._gap_in_body(half, size)
             if not size:
                 return
-        if half.buffer and half.state is State.HEAD and half.is_request is not None:
+        if half.buffer and half.state is State.HEAD:
             self._head_lost(half, size)
         self._undecoded(half, len(half.buffer))
         if half.state is State.HEAD:
@@ -342,11 +342,11 @@ class Http1Decoder(Decoder):
         """The message whose head began in the buffer can't be read: cut by a gap, or over the limit."""
         reason: Literal["lost", "over the limit"] = "lost" if gap is not None else "over the limit"
         method, status = start_of(half.buffer)
-        if half.is_request or method:
-            self._tell_apart(half, True)
-            self._pairing.lost_request(
-                self._process, method, Missing("request", reason, gap), self._now, self._out
-            )
+        if method or status:
+            self._tell_apart(half, bool(method))
+        if half.is_request:
+            why = Missing("request", reason, gap)
+            self._pairing.lost_request(self._process, method, why, self._now, self._out)
         elif half.is_request is False and not 100 <= status < 200:
             pending = self._pairing.response(self._process, "1.1", in_sync=False)
             pending.exchange.missing.append(Missing("response", reason, gap))

@@ -57,7 +57,7 @@ def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
 
     :param detail: "sni", "alpn", "tls_version" or "cipher".
     :param value: the captured bytes, at most 255, without the terminating NUL.
-    :return: the text for the schema's field, "" if the value says nothing, or None to leave it to the default.
+    :return: the text for the schema's field, "" if the value says nothing, None to leave it to the default.
     """
     raise AssertionError("a specification is never called")
 

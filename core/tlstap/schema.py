@@ -243,8 +243,9 @@ class LostEvent(_Event):
     library: LibraryInfo | None
     connection: Connection | None
     count: int
-    """How many records."""
+    """How many records; 0 for a gap in a connection's stream, of which only the size is known."""
     bytes: int
+    """Bytes of streams; at the end of a trace those that belong to no known connection."""
     why: str
 
 

@@ -51,3 +51,24 @@ def byte_limit(ctx: click.Context, param: click.Parameter, value: str | None) ->
             f"{value!r} is no size; expected a number of bytes, such as 4096, 64K or 1M, or {ALL}", ctx, param
         )
     return int(match[1]) * _FACTORS[match[2].upper()]
+
+
+def names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[str]:
+    """Names, repeated or separated by commas."""
+    return frozenset(name for part in value for name in part.split(",") if name)
+
+
+def users(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[int]:
+    """Users, by id or name."""
+    return frozenset(_user(ctx, param, user) for user in value)
+
+
+def _user(ctx: click.Context, param: click.Parameter, user: str) -> int:
+    import pwd
+
+    if user.isdecimal():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise click.BadParameter(f"no user {user!r}; expected an id or a name", ctx, param) from None

@@ -89,7 +89,7 @@ def stamp(pid: int) -> Stamp:
     # The name in parentheses may contain anything, also parentheses.
     values = _read(pid, "stat").rpartition(b")")[2].split()
     if len(values) < 21:
-        raise ProcessGoneError(f"process {pid}: gone")
+        raise ProcessGoneError(f"process {pid}: no such process")
     return Stamp(int(values[19]), int(values[20]))
 
 
@@ -212,4 +212,4 @@ def _read(pid: int, name: str, limit: int = _MAX_SMALL) -> bytes:
         finally:
             os.close(fd)
     except (FileNotFoundError, ProcessLookupError):
-        raise ProcessGoneError(f"process {pid}: gone") from None
+        raise ProcessGoneError(f"process {pid}: no such process") from None

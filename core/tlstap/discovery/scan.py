@@ -222,7 +222,7 @@ class Scanner:
             self.diagnostics.add(kind, mapping.file, str(error))
         except OSError as error:
             if not Path(f"/proc/{pid}").exists():
-                raise ProcessGoneError(f"process {pid}: gone") from None
+                raise ProcessGoneError(f"process {pid}: no such process") from None
             self.diagnostics.add("unreadable", mapping.file, f"{path} of process {pid}: {error.strerror}")
         return None
 

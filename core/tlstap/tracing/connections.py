@@ -258,7 +258,7 @@ class ConnectionTracker:
     ) -> None:
         state.missing[direction] += size
         self.known_lost_bytes += size
-        records.append(Lost(state.connection, process, time_ns, 1, size, RING_FULL))
+        records.append(Lost(state.connection, process, time_ns, 0, size, RING_FULL))
 
     def _close(
         self,

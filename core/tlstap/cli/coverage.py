@@ -1,0 +1,89 @@
+"""What tlstap says of a trace on stderr: what is traced and what can't be, and at the end what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tlstap.cli.messages import say
+from tlstap.discovery import processes
+from tlstap.errors import ProcessGoneError
+from tlstap.sinks.emit import Emitter
+from tlstap.tracing.machine import ProbedImage
+from tlstap.tracing.session import Session
+
+NAMED_PROCESSES = 5
+"""How many processes of a library are named."""
+
+
+def say_coverage(session: Session) -> None:
+    """The first lines of a trace; the one that begins with "tracing" says that the probes are in place."""
+    images = session.coverage.images
+    pids = set().union(*(one.image.pids for one in images)) & session.pids_of_interest()
+    for one in sorted(images, key=lambda one: (one.library.name, one.info.path or "")):
+        say(_image_text(one, one.image.pids & pids))
+    for problem in session.coverage.problems:
+        say(problem)
+    _say_what_is_dark(session)
+    say(
+        f"tracing {_count(len(images), 'library', 'libraries')} in {_count(len(pids), 'process', 'processes')}"
+    )
+
+
+def _image_text(one: ProbedImage, pids: Iterable[int]) -> str:
+    version = f" {one.info.version}" if one.info.version else ""
+    users = sorted(pids)
+    named = [_process_text(pid) for pid in users[:NAMED_PROCESSES]]
+    if len(users) > NAMED_PROCESSES:
+        named.append(f"and {len(users) - NAMED_PROCESSES} more")
+    by = f": {', '.join(named)}" if named else ""
+    return f"{one.library.title}{version}, {one.info.path}{by}"
+
+
+def _process_text(pid: int) -> str:
+    try:
+        return f"{processes.facts(pid).comm} {pid}"
+    except (ProcessGoneError, PermissionError):
+        return str(pid)
+
+
+def _say_what_is_dark(session: Session) -> None:
+    """Processes that were asked for and that nothing will be seen of, with the reason."""
+    for image in session.scanner.images:
+        wanted = image.pids & session.pids_of_interest()
+        for name in image.report.unsupported:
+            if wanted or session.asked_for_pids:
+                say(f"{image.path}: has {name}, which no plugin supports")
+    traced = set().union(*(one.image.pids for one in session.coverage.images))
+    for pid in sorted(session.asked_for_pids - traced):
+        say(f"process {pid} has no TLS library that is traced; waiting for it to load one")
+    for kind, diagnostic in session.scanner.diagnostics.left_out.items():
+        if kind in ("malformed", "unreadable"):
+            say(f"{_count(diagnostic.count, 'file', 'files')} {kind}, for example {diagnostic.example}")
+
+
+def say_summary(session: Session, emitter: Emitter) -> None:
+    """The last line, or lines: what was seen, and everything that was lost."""
+    summary = session.summary
+    lost = "nothing lost"
+    if summary.lost_records:
+        lost = (
+            f"{_count(summary.lost_records, 'record', 'records')} and "
+            f"{_count(summary.lost_bytes, 'byte', 'bytes')} lost; a larger --buffer may help"
+        )
+    say(f"{_count(emitter.events, 'event', 'events')}, {lost}")
+    for size, what in (
+        (summary.unreadable_bytes, "could not be read from their process's memory"),
+        (summary.beyond_bound_bytes, "were beyond the 4 MiB that are captured of one call"),
+    ):
+        if size:
+            say(f"{_count(size, 'byte', 'bytes')} {what}")
+    for count, what in (
+        (summary.nested_too_deep, "nested too deep to be followed"),
+        (summary.implausible, "left out, because they claimed to have moved more than they were asked to"),
+    ):
+        if count:
+            say(f"{_count(count, 'call', 'calls')} {what}")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,130 @@
+"""What the records of the ring refer to: the probed images, the declared probes, the processes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tlstap.discovery import processes
+from tlstap.discovery.scan import Image
+from tlstap.errors import ProcessGoneError
+from tlstap.library import Library
+from tlstap.schema import LibraryInfo, Process
+from tlstap.tracing.engine import Engine, Totals
+from tlstap.tracing.plan import ProbeTable
+
+MAX_PROCESSES = 4096
+
+Describe = Callable[[Library, str, bytes], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedImage:
+    """A library in a file that is probed; `functions` by the index of the probe on them."""
+
+    library: Library
+    info: LibraryInfo
+    image: Image
+    functions: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _ProcessFacts:
+    exe: str | None
+    container: str | None
+
+
+_UNKNOWN = _ProcessFacts(None, None)
+
+
+class Machine:
+    """Answers the tracker's questions. Images are numbered from 1 in the order of `add_image`.
+
+    `add_image` may be called from another thread than the rest.
+    """
+
+    def __init__(self, table: ProbeTable, describe: Describe) -> None:
+        self._table = table
+        self._describe = describe
+        self._images: list[ProbedImage] = []
+        self._adding = threading.Lock()
+        self._processes: dict[int, _ProcessFacts] = {}
+        self.engine: Engine | None = None
+
+    @property
+    def images(self) -> list[ProbedImage]:
+        """The probed images, the one with number 1 first."""
+        return list(self._images)
+
+    def add_image(self, probed: ProbedImage) -> int:
+        """Take an image in; its number."""
+        with self._adding:
+            self._images.append(probed)
+            return len(self._images)
+
+    # ---- processes ----
+
+    def look_at_process(self, pid: int) -> None:
+        """Read what /proc says of a process while it is there: records are looked at later."""
+        if len(self._processes) >= MAX_PROCESSES:
+            self._processes.clear()
+        try:
+            facts = processes.facts(pid)
+        except (ProcessGoneError, PermissionError):
+            self._processes.setdefault(pid, _UNKNOWN)
+            return
+        self._processes[pid] = _ProcessFacts(facts.exe, facts.container)
+
+    def process(self, pid: int, tid: int, uid: int, comm: str) -> Process:
+        """The process of a record."""
+        if pid not in self._processes:
+            self.look_at_process(pid)
+        facts = self._processes[pid]
+        return Process(pid=pid, tid=tid, uid=uid, comm=comm, exe=facts.exe, container=facts.container)
+
+    # ---- libraries ----
+
+    def library(self, image: int, probe: int, pid: int) -> LibraryInfo:
+        """The library behind a probe of an image."""
+        if image:
+            return self._images[image - 1].info
+        candidates = [one for one in self.images if probe in one.functions]
+        if len(candidates) > 1:
+            mapped = self._mapped_files(pid)
+            candidates = [
+                one
+                for one in candidates
+                if pid in one.image.pids or (one.image.identity.inode, one.image.path) in mapped
+            ] or candidates
+        if len({one.info for one in candidates}) == 1:
+            return candidates[0].info
+        names = {one.library.name for one in candidates}
+        name = names.pop() if len(names) == 1 else "unknown"
+        return LibraryInfo(name=name, version=None, path=None, build_id=None)
+
+    def _mapped_files(self, pid: int) -> set[tuple[int, str]]:
+        try:
+            mappings, _ = processes.code_mappings(pid)
+        except (ProcessGoneError, PermissionError):
+            return set()
+        return {(mapping.inode, processes.printable(mapping.path)) for mapping in mappings}
+
+    def function(self, image: int, probe: int) -> str:
+        """The function that a probe of an image is on."""
+        if image:
+            return self._images[image - 1].functions[probe]
+        return self._table.probes[probe].function
+
+    def describe(self, probe: int, value: bytes) -> tuple[str, str]:
+        """The detail that a probe captured, in words of the plugin that declared it."""
+        declared = self._table.probes[probe]
+        if declared.kind != "detail":
+            return "sni", ""
+        library = next((one.library for one in self._images if declared in one.library.probes), None)
+        text = self._describe(library, declared.detail, value) if library else None
+        return declared.detail, value.decode("utf-8", "backslashreplace") if text is None else text
+
+    def totals(self, handle: int, pid: int) -> Totals | None:
+        """What BPF counts for the connection that a handle has now."""
+        return self.engine.totals(handle, pid) if self.engine else None

@@ -1,0 +1,339 @@
+"""A trace from its start to its end: discovery, engine, ring and tracker put together.
+
+The reading thread alternates between draining the ring, which must never wait long, and letting the next
+step take records. A second thread (attacher.Watch) finds what appears meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tlstap.discovery.cache import ReportCache
+from tlstap.discovery.command import files_of_command
+from tlstap.discovery.scan import Scanner
+from tlstap.errors import ElfError, ProcessGoneError, UsageError
+from tlstap.library import Library
+from tlstap.records import Lost, TraceRecord
+from tlstap.registry import Registry
+from tlstap.tracing import layout
+from tlstap.tracing.attacher import Attacher, Coverage, Watch
+from tlstap.tracing.child import Child
+from tlstap.tracing.connections import RING_FULL, ConnectionTracker
+from tlstap.tracing.engine import Engine, Totals
+from tlstap.tracing.filters import Filters
+from tlstap.tracing.kernel import Attachment, Sockets, kernel_facts, require_privilege
+from tlstap.tracing.layout import Counter, EventKind
+from tlstap.tracing.machine import Machine, ProbedImage
+from tlstap.tracing.plan import ProbeTable
+from tlstap.tracing.reader import Reader
+from tlstap.tracing.ring import Ring
+
+DEFAULT_BUFFER_BYTES = 16 << 20
+LARGEST_BUFFER_BYTES = 1 << 30
+
+DRAIN_SECONDS = 0.004
+"""The ring is drained at least this often while records are looked at."""
+
+HOUSEKEEPING_SECONDS = 1.0
+READER_NICENESS = -15
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to trace. `attachment` and `sockets` override what the kernel offers."""
+
+    filters: Filters = field(default_factory=Filters)
+    duration: float | None = None
+    buffer_bytes: int = DEFAULT_BUFFER_BYTES
+    command: Sequence[str] = ()
+    attachment: Attachment | None = None
+    sockets: Sequence[Sockets] | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a trace saw and lost: the kernel's counters at its end."""
+
+    records: int = 0
+    lost_records: int = 0
+    lost_bytes: int = 0
+    unreadable_bytes: int = 0
+    beyond_bound_bytes: int = 0
+    nested_too_deep: int = 0
+    implausible: int = 0
+
+
+class Session:
+    """One trace.
+
+        with Session(registry, options) as session:
+            for record in session.records():
+                ...
+
+    :param tell: called with lines about what is found or can't be traced while tracing, from any thread.
+    :raises TlstapError: from `__enter__`, if tracing can't begin.
+    """
+
+    def __init__(self, registry: Registry, options: Options, tell: Tell = lambda line: None) -> None:
+        self.child: Child | None = None
+        self.summary = Summary()
+        self._registry = registry
+        self._options = options
+        self._tell = tell
+        self._started = self._stopping = False
+        self._deadline: float | None = None
+        self._ended_unheard: list[Totals] = []
+        self._housekeeping_due = 0.0
+        self._lost_seen = 0
+        self._cleanup = contextlib.ExitStack()
+
+    # ---- start and end ----
+
+    def start(self) -> None:
+        """Put the probes in place; the caller then has to `close`.
+
+        :raises TlstapError: tracing can't begin; nothing is left behind.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Start, unless that was done."""
+        if not self._started:
+            self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        self._started = True
+        options = self._options
+        require_privilege()
+        _check_buffer(options.buffer_bytes)
+        for pid in options.filters.pids:
+            if not Path(f"/proc/{pid}").exists():
+                raise ProcessGoneError(f"there is no process {pid}; tlstap libs lists those that use TLS")
+        facts = kernel_facts()
+        libraries = self._chosen_libraries()
+        filters = options.filters
+        if options.command:
+            self.child = Child(options.command)
+            self._cleanup.callback(self.child.close)
+            filters = _with_child(filters, self.child.pid)
+        table = ProbeTable(libraries)
+        snippets = dict(found for library in libraries if (found := self._registry.snippet(library)))
+        self.engine = Engine(
+            table,
+            snippets,
+            facts,
+            filters,
+            ring_bytes=options.buffer_bytes,
+            attachment=options.attachment,
+            sockets=options.sockets,
+        )
+        self._cleanup.callback(self.engine.close)
+        self._machine = Machine(table, self._registry.describe)
+        self._machine.engine = self.engine
+        self._tracker = ConnectionTracker(self._machine)
+        ring = Ring(self.engine.ring_fd, options.buffer_bytes)
+        self._reader = Reader(ring, self.engine.reader_sleeps)
+        self._cleanup.callback(self._reader.close)
+        self._discover(libraries, table)
+        if self.child is not None:
+            self._reader.watch(self.child.pidfd)
+            self.child.release()
+        if options.duration is not None:
+            self._deadline = time.monotonic() + options.duration
+        self._raise_priority()
+
+    def _discover(self, libraries: Sequence[Library], table: ProbeTable) -> None:
+        """Probe what is there, then watch for what comes."""
+        # All known libraries are looked for, so that one that was not asked for is never taken for another.
+        known = self._registry.libraries.values()
+        scanner = Scanner(known, self._registry.locate, ReportCache(known))
+        self._cleanup.callback(scanner.close)
+        attacher = Attacher(self.engine, table, self._machine, libraries)
+        self.coverage: Coverage = attacher.coverage
+        filters = self._options.filters
+        pids = sorted(filters.pids) if filters.pids else None
+        images = scanner.scan(pids)
+        if pids is None:
+            images += scanner.scan_ldcache()
+        if self.child is not None:
+            for path in files_of_command(self._options.command, os.environ):
+                with contextlib.suppress(ElfError):  # the kernel will say what it thinks of it
+                    images += scanner.scan_files([path])
+        attacher.attach(images)
+        scanner.save()
+        self.scanner = scanner
+        self._watch = Watch(scanner, attacher, lambda: pids, self._tell_found)
+        self._watch.start()
+        self._cleanup.callback(self._watch.end)
+
+    def _chosen_libraries(self) -> list[Library]:
+        names = self._options.filters.libraries
+        if not names:
+            return list(self._registry.libraries.values())
+        return [self._registry.library(name) for name in sorted(names)]
+
+    def _tell_found(self, probed: list[ProbedImage], problems: list[str]) -> None:
+        for one in probed:
+            version = f" {one.info.version}" if one.info.version else ""
+            self._tell(f"also tracing {one.library.title}{version}, {one.info.path}")
+        for problem in problems:
+            self._tell(problem)
+
+    def _raise_priority(self) -> None:
+        """So that the ring is drained in time on a busy machine. Acts on this thread alone."""
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, READER_NICENESS)
+            self._cleanup.callback(os.setpriority, os.PRIO_PROCESS, 0, before)
+
+    def stop(self) -> None:
+        """End the trace: `records` yields what was captured, then ends. For signal handlers and threads."""
+        self._stopping = True
+        self._reader.wake()
+
+    def close(self) -> None:
+        """Detach everything; also after an error."""
+        self._cleanup.close()
+
+    # ---- what it is about ----
+
+    @property
+    def asked_for_pids(self) -> frozenset[int]:
+        """The processes that the user named."""
+        return self._options.filters.pids
+
+    def pids_of_interest(self) -> frozenset[int]:
+        """The processes that may show something: those named, or all that use a TLS library."""
+        everyone = frozenset().union(*(image.pids for image in self.scanner.images))
+        if self._options.command:
+            return frozenset()
+        return (self.asked_for_pids or everyone) & everyone
+
+    @staticmethod
+    def now() -> int:
+        """Wall clock, nanoseconds since the epoch."""
+        return time.time_ns()
+
+    # ---- records ----
+
+    def records(self, idle: Callable[[], None] = lambda: None) -> Iterator[TraceRecord]:
+        """What happens, until `stop`, the duration or the command's end.
+
+        :param idle: called when there is nothing to yield for a moment.
+        """
+        while not self._is_over():
+            self._drain()
+            if not self._reader.backlog:
+                idle()
+                self._reader.wait(self._time_left())
+            yield from self._records_for(DRAIN_SECONDS)
+            yield from self._keep_house()
+        self.engine.detach()
+        yield from self._last_records()
+
+    def _is_over(self) -> bool:
+        if self.child is not None and self.child.poll():
+            return True
+        return self._stopping or (self._deadline is not None and time.monotonic() >= self._deadline)
+
+    def _time_left(self) -> float:
+        due = [self._housekeeping_due] if self._deadline is None else [self._housekeeping_due, self._deadline]
+        return max(0.0, min(due) - time.monotonic())
+
+    def _drain(self) -> None:
+        """Take what is in the ring; what must be seen at once, is: a process may be gone in a moment."""
+        for raw in self._reader.drain():
+            match raw[layout.KIND_OFFSET]:
+                case EventKind.BIRTH:
+                    self._machine.look_at_process(_tgid(raw))
+                case EventKind.EXEC:
+                    self._machine.look_at_process(_tgid(raw))
+                    self._watch.look_at(_tgid(raw))
+
+    def _records_for(self, seconds: float) -> Iterator[TraceRecord]:
+        until = time.monotonic() + seconds
+        backlog, take = self._reader.backlog, self._tracker.take
+        while backlog:
+            self.summary.records += 1
+            yield from take(self._reader.next())
+            if time.monotonic() >= until:
+                return
+
+    def _keep_house(self) -> Iterator[TraceRecord]:
+        """Once a second: connections whose end found no room in the ring, processes whose end did not."""
+        now = time.monotonic()
+        if now < self._housekeeping_due or self._reader.backlog:
+            return
+        self._housekeeping_due = now + HOUSEKEEPING_SECONDS
+        for totals in self._ended_unheard:
+            yield from self._tracker.ended_unheard(totals)
+        self._ended_unheard = []
+        lost = self.engine.counters()[Counter.LOST_EVENTS]
+        if lost == self._lost_seen:
+            return
+        self._lost_seen = lost
+        # Their data may still be in the ring: they are told of the next time.
+        self._ended_unheard = list(self.engine.take_ended())
+        self._housekeeping_due = 0.0
+        for pid in self._tracker.pids():
+            if not Path(f"/proc/{pid}").exists():
+                records: list[TraceRecord] = []
+                self._tracker.process_ended(pid, time.monotonic_ns(), records)
+                yield from records
+
+    def _last_records(self) -> Iterator[TraceRecord]:
+        """After detaching: what is in the ring, then the ends."""
+        ended = [*self._ended_unheard, *self.engine.take_ended()]
+        self._drain()
+        while self._reader.backlog:
+            yield from self._records_for(DRAIN_SECONDS)
+            self._drain()
+        for totals in ended:
+            yield from self._tracker.ended_unheard(totals)
+        yield from self._tracker.finish()
+        counters = self.engine.counters()
+        self.summary.lost_records = counters[Counter.LOST_EVENTS]
+        self.summary.lost_bytes = counters[Counter.LOST_BYTES]
+        self.summary.unreadable_bytes = counters[Counter.UNREADABLE]
+        self.summary.beyond_bound_bytes = counters[Counter.BEYOND_BOUND]
+        self.summary.nested_too_deep = counters[Counter.NESTED_TOO_DEEP]
+        self.summary.implausible = counters[Counter.IMPLAUSIBLE]
+        unknown = self.summary.lost_bytes - self._tracker.known_lost_bytes
+        if self.summary.lost_records:
+            yield Lost(None, None, time.time_ns(), self.summary.lost_records, max(0, unknown), RING_FULL)
+
+
+def _tgid(raw: bytes) -> int:
+    return int.from_bytes(raw[24:28], "little")
+
+
+def _with_child(filters: Filters, pid: int) -> Filters:
+    return replace(filters, pids=filters.pids | {pid}, follow_children=True)
+
+
+def _check_buffer(size: int) -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    if size < page or size > LARGEST_BUFFER_BYTES or size & (size - 1):
+        raise UsageError(
+            f"a buffer of {size} bytes can't be had; it must be a power of two from {page} (one page) to "
+            f"{LARGEST_BUFFER_BYTES} (1G)"
+        )

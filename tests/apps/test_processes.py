@@ -38,7 +38,7 @@ def test_library_loaded_late(
     """The program loads a library that nobody used when tlstap started."""
     request, response = files
     library = own_libraries / "libssl.so.3"
-    command = [programs.path("late_dlopen"), library, str(nginx.port), request, response]
+    command: list[str | Path] = [programs.path("late_dlopen"), library, str(nginx.port), request, response]
     running = c_programs.start(command, {**os.environ, "LD_LIBRARY_PATH": str(own_libraries)})
     with tlstap("-p", running.pid) as tracer:
         running.go()

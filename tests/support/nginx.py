@@ -124,8 +124,13 @@ def listens(port: int, host: str = "127.0.0.1") -> bool:
 
 
 @contextmanager
-def run_nginx(folder: Path, certificates: Certificates, workers: int = 1) -> Iterator[Nginx]:
-    """Start nginx in `folder`, which must be empty, yield it when it listens, and stop it."""
+def run_nginx(
+    folder: Path, certificates: Certificates, workers: int = 1, libraries: Path | None = None
+) -> Iterator[Nginx]:
+    """Start nginx in `folder`, which must be empty, yield it when it listens, and stop it.
+
+    :param libraries: a folder whose libssl and libcrypto it uses instead of the system's.
+    """
     (folder / "files").mkdir()
     (folder / "files/text.txt").write_bytes(TEXT)
     (folder / "files/big.bin").write_bytes(big_file())
@@ -145,7 +150,8 @@ def run_nginx(folder: Path, certificates: Certificates, workers: int = 1) -> Ite
         )
     )
     command = [NGINX, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(configuration)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries)} if libraries else None
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     try:
 
         def up() -> bool:

@@ -1,0 +1,95 @@
+# On Debian 12 and later, as root or as a user with sudo. Everything lands in this checkout (.venv, build),
+# except Debian packages, the caches in ~/.cache, and what `make install` puts to $(PREFIX) and $(LAUNCHER).
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := build/stamps
+PREFIX ?= /opt/tlstap
+LAUNCHER ?= /usr/local/bin/tlstap
+# Also set in ROOT's environment, since sudo drops it.
+TEST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tlstap-tests
+
+# bcc comes from Debian (PyPI's bcc is another project), so the environment sees the system's packages.
+RUN_PACKAGES := python3 python3-venv python3-bpfcc
+DEMO_PACKAGES := $(RUN_PACKAGES) curl openssl
+TEST_PACKAGES := $(DEMO_PACKAGES) nginx gcc libc6-dev libssl-dev util-linux
+BENCH_PACKAGES := $(TEST_PACKAGES) wrk bpfcc-tools bpftrace
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Tests that run as root leave no files of root's in the checkout.
+ROOT := $(SUDO) env TLSTAP_TEST_CACHE=$(TEST_CACHE) PYTHONDONTWRITEBYTECODE=1
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test check unit bpf apps bench screenshot install uninstall clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(STAMPS)/demo ## trace a real curl that talks to a local HTTPS server
+	$(BIN)/python -m scripts.demo
+
+test: check unit bpf apps ## everything: style, types, unit tests, real probes, real applications
+
+check: $(STAMPS)/test ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy -p tests.support -p tests.bpf -p tests.apps -p bench -p scripts
+
+unit: $(STAMPS)/test ## tests without root and without a kernel
+	$(PYTEST) tests/unit
+
+bpf: $(STAMPS)/test ## real probes on small programs
+	$(ROOT) $(PYTEST) -p no:cacheprovider tests/bpf
+
+apps: $(STAMPS)/test ## real probes on real applications
+	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(BIN)/python -m tests.support.openssl
+	$(ROOT) $(PYTEST) -p no:cacheprovider tests/apps
+
+bench: $(STAMPS)/bench ## requests per second beside sslsniff and bpftrace
+	$(ROOT) $(BIN)/python -m bench.run
+
+screenshot: $(STAMPS)/demo ## the demo's output as docs/demo.svg
+	$(BIN)/python -m scripts.screenshot docs/demo.svg
+
+install: $(STAMPS)/run ## put tlstap where root's PATH finds it
+	rm -rf build/wheels
+	$(BIN)/pip wheel -q -w build/wheels .
+	$(SUDO) scripts/install build/wheels $(PREFIX) $(LAUNCHER)
+
+uninstall: ## undo `make install`
+	$(SUDO) scripts/uninstall $(PREFIX) $(LAUNCHER)
+
+clean: ## remove what was made in this checkout
+	rm -rf build dist $(VENV) core/tlstap.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a second run installs nothing. They age with what they were made from.
+
+$(STAMPS):
+	mkdir -p $@
+
+$(BIN)/python: | $(STAMPS)
+	scripts/apt-install $(RUN_PACKAGES)
+	/usr/bin/python3 -m venv --system-site-packages $(VENV)
+
+$(STAMPS)/run: $(BIN)/python pyproject.toml | $(STAMPS)
+	$(BIN)/python -c 'import bcc' 2>/dev/null || scripts/apt-install $(RUN_PACKAGES)
+	$(BIN)/pip install -q -e .
+	touch $@
+
+$(STAMPS)/demo: $(STAMPS)/run
+	scripts/apt-install $(DEMO_PACKAGES)
+	touch $@
+
+$(STAMPS)/test: $(BIN)/python pyproject.toml Makefile | $(STAMPS)
+	scripts/apt-install $(TEST_PACKAGES)
+	$(BIN)/pip install -q -e '.[dev]'
+	touch $@
+
+$(STAMPS)/bench: $(STAMPS)/test
+	scripts/apt-install $(BENCH_PACKAGES)
+	touch $@

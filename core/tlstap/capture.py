@@ -14,8 +14,8 @@ MAX_CONNECTIONS = 65_536
 """Connections of a capture that are remembered at the same time; the oldest is forgotten first."""
 
 
-MAX_LINE = 64 * 1024 * 1024
-"""Bytes of a line; far above what tlstap writes."""
+MAX_LINE = 1 << 30
+"""Bytes of a line: an exchange with the largest bodies that are kept, in base64, is smaller."""
 
 
 def read_lines(read: Callable[[], bytes], name: str) -> Iterator[bytes]:

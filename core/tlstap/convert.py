@@ -173,7 +173,7 @@ def _response(message: Message) -> schema.HttpResponse:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    body, encoding = encode_body(bytes(message.body), cut=message.body_bytes > len(message.body))
+    body, encoding = encode_body(message.body, cut=message.body_bytes > len(message.body))
     return {
         "headers": tuple(message.headers),
         "body": body,

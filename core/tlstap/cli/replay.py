@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tlstap.cli.command import Command
+from tlstap.cli.messages import say
 from tlstap.cli.output import OutputArguments, open_output, output_options
 from tlstap.cli.progress import progress
 from tlstap.errors import CaptureError
@@ -55,7 +56,7 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
     from tlstap.pipeline import Pipeline
 
     name = "stdin" if file == STDIN else file
-    pipeline = Pipeline(registry.protocols)
+    pipeline = Pipeline(registry.protocols, on_problem=say)
     error: CaptureError | None = None
     # Not where the records themselves go by.
     watched = not (output.file is None and sys.stdout is not None and sys.stdout.isatty())
@@ -69,7 +70,10 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
             nonlocal done
             # Before a wait for more, whoever reads the output gets what there is.
             emitter.flush()
-            chunk = os.read(descriptor, READ_SIZE)
+            try:
+                chunk = os.read(descriptor, READ_SIZE)
+            except OSError as problem:
+                raise CaptureError(f"can't read {name}: {problem.strerror}") from None
             done += len(chunk)
             line.update(done)
             return chunk

@@ -10,11 +10,13 @@ from tlstap.sinks.hexdump import hexdump
 from tlstap.sinks.json_text import MAX_CHARACTERS, indent_json
 from tlstap.sinks.layout import Segment
 
+Buffer = bytes | bytearray
+
 _MAX_CUT = 3
 """A piece of a stream may begin or end inside a UTF-8 character: that many bytes of it at most."""
 
 
-def content_lines(data: bytes, options: OutputOptions, content_type: str = "") -> list[list[Segment]]:
+def content_lines(data: Buffer, options: OutputOptions, content_type: str = "") -> list[list[Segment]]:
     """Lines that show `data` up to the limits, and a note about what is left out."""
     if not data:
         return []
@@ -25,7 +27,7 @@ def content_lines(data: bytes, options: OutputOptions, content_type: str = "") -
     return _text(data, options, content_type)
 
 
-def as_text(data: bytes, content_type: str = "", *, cut: bool = False) -> str | None:
+def as_text(data: Buffer, content_type: str = "", *, cut: bool = False) -> str | None:
     """`data` decoded, if it is text; bytes of a character that was cut in two at its ends as \\xNN.
 
     :param cut: more follows that is not shown.
@@ -43,11 +45,11 @@ def as_text(data: bytes, content_type: str = "", *, cut: bool = False) -> str | 
     return f"{_raw(data[:start])}{text}{_raw(data[end:])}"
 
 
-def _raw(data: bytes) -> str:
+def _raw(data: Buffer) -> str:
     return data.decode("ascii", "backslashreplace")
 
 
-def _text(data: bytes, options: OutputOptions, content_type: str) -> list[list[Segment]]:
+def _text(data: Buffer, options: OutputOptions, content_type: str) -> list[list[Segment]]:
     end = _cut(data, options.max_body)
     # With nothing to show, what it would have been is judged by its beginning.
     text = as_text(data[:end] or data[:1024], content_type, cut=end < len(data))
@@ -59,7 +61,7 @@ def _text(data: bytes, options: OutputOptions, content_type: str) -> list[list[S
     return lines + _left_out(len(data) - end)
 
 
-def _json(data: bytes, options: OutputOptions) -> list[list[Segment]] | None:
+def _json(data: Buffer, options: OutputOptions) -> list[list[Segment]] | None:
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -74,7 +76,7 @@ def _json(data: bytes, options: OutputOptions) -> list[list[Segment]] | None:
     return (lines if characters else []) + _left_out(len(text[characters:].encode()))
 
 
-def _binary(data: bytes, options: OutputOptions) -> list[list[Segment]]:
+def _binary(data: Buffer, options: OutputOptions) -> list[list[Segment]]:
     limits = [limit for limit in (options.max_body, options.max_binary) if limit is not None]
     end = min([len(data), *limits])
     note: list[Segment] = [("note", f"[binary, {count(len(data), 'byte')}]")]
@@ -87,7 +89,7 @@ def _left_out(size: int) -> list[list[Segment]]:
     return [[("note", f"[{count(size, 'byte')} left out; --max-body all shows everything]")]]
 
 
-def _cut(data: bytes, limit: int | None) -> int:
+def _cut(data: Buffer, limit: int | None) -> int:
     """Where to cut `data`: at `limit`, or up to three bytes before it, not to cut a character in two."""
     if limit is None or len(data) <= limit:
         return len(data)

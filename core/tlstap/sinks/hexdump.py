@@ -12,7 +12,7 @@ _HALF = 3 * BYTES_PER_ROW // 2 - 1
 _FULL = 3 * BYTES_PER_ROW
 
 
-def hexdump(data: bytes, offset: int = 0) -> Iterator[list[Segment]]:
+def hexdump(data: bytes | bytearray, offset: int = 0) -> Iterator[list[Segment]]:
     """Rows for `data`, whose first byte is at `offset`. At an indentation of 4 a row has 78 columns."""
     for start in range(0, len(data), BYTES_PER_ROW):
         row = data[start : start + BYTES_PER_ROW]

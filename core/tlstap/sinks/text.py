@@ -186,7 +186,7 @@ class TextSink(Sink):
     def _body(self, record: MessageEnded) -> None:
         exchange, message = record.exchange, record.message
         content_type = next((v for name, v in message.headers if name.lower() == "content-type"), "")
-        lines = content_lines(bytes(message.body), self._options, content_type)
+        lines = content_lines(message.body, self._options, content_type)
         if message.trailers:
             lines += [[], *[header(name, value) for name, value in message.trailers]]
         if not lines:

@@ -24,9 +24,8 @@ def say_coverage(session: Session) -> None:
     for problem in session.coverage.problems:
         say(problem)
     _say_what_is_dark(session)
-    say(
-        f"tracing {_count(len(images), 'library', 'libraries')} in {_count(len(pids), 'process', 'processes')}"
-    )
+    libraries = _count(len(images), "library", "libraries")
+    say(f"tracing {libraries} in {_count(len(pids), 'process', 'processes')}")
 
 
 def _image_text(one: ProbedImage, pids: Iterable[int]) -> str:

@@ -1,0 +1,107 @@
+"""Tracing from Python: an iterable of the schema's events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from tlstap import schema
+from tlstap.convert import KIND_OF, to_event
+from tlstap.errors import UsageError
+from tlstap.pipeline import Pipeline
+from tlstap.records import Record
+from tlstap.registry import Registry
+from tlstap.tracing.filters import Filters
+from tlstap.tracing.session import DEFAULT_BUFFER_BYTES, Options, Session
+
+
+class Tracer:
+    """Traces TLS traffic while it is open as a context manager.
+
+        with Tracer(libraries=["openssl"], comm="curl", duration=10) as tracer:
+            for event in tracer:
+                print(event.kind, event.process.pid)
+
+    Each filter takes one value or several; the kinds of filters are ANDed, their values ORed. Needs root.
+
+    :param libraries: names of libraries, as `tlstap plugins` lists them; all by default.
+    :param pid: process ids.
+    :param uid: user ids.
+    :param comm: names of processes or threads.
+    :param exe: paths of executables.
+    :param command: a command to start and to trace with its children; iteration ends when it ends.
+    :param kinds: only events of these kinds (schema.KINDS).
+    :param duration: iteration ends after so many seconds.
+    :param buffer_bytes: size of the buffer between kernel and tlstap, a power of two.
+    :param no_plugins: names of plugins not to load.
+    :param on_message: called with lines about what is found, or can't be traced, while tracing.
+    :raises TlstapError: from `with`, if tracing can't begin.
+    """
+
+    def __init__(
+        self,
+        *,
+        libraries: Collection[str] = (),
+        pid: int | Collection[int] = (),
+        uid: int | Collection[int] = (),
+        comm: str | Collection[str] = (),
+        exe: str | Collection[str] = (),
+        command: Sequence[str] = (),
+        kinds: Collection[str] | None = None,
+        duration: float | None = None,
+        buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        no_plugins: Collection[str] = (),
+        on_message: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        for kind in kinds or ():
+            if kind not in schema.KINDS:
+                raise UsageError(f"no kind {kind!r}; there are {', '.join(schema.KINDS)}")
+        filters = Filters(
+            pids=frozenset([pid] if isinstance(pid, int) else pid),
+            uids=frozenset([uid] if isinstance(uid, int) else uid),
+            comms=frozenset([comm] if isinstance(comm, str) else comm),
+            exes=frozenset([exe] if isinstance(exe, str) else exe),
+            libraries=frozenset([libraries] if isinstance(libraries, str) else libraries),
+        )
+        options = Options(filters, duration, buffer_bytes, tuple(command))
+        self._kinds = None if kinds is None else frozenset(kinds)
+        self._registry = Registry.load(no_plugins)
+        self._session = Session(self._registry, options, on_message)
+        self._on_message = on_message
+
+    def __enter__(self) -> Self:
+        self._session.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[schema.Event]:
+        """The events, until `stop`, the duration or the command's end."""
+        seq = 0
+        for record in self._records():
+            kind = KIND_OF.get(type(record))
+            if kind is None:
+                continue
+            if self._kinds is None or kind in self._kinds:
+                event = to_event(record, seq)
+                if event is not None:
+                    yield event
+            seq += 1
+
+    def _records(self) -> Iterator[Record]:
+        pipeline = Pipeline(self._registry.protocols, on_problem=self._on_message)
+        for record in self._session.records():
+            yield from pipeline.feed(record)
+        yield from pipeline.finish(self._session.now())
+
+    def stop(self) -> None:
+        """End the iteration in order; may be called from a signal handler or another thread."""
+        self._session.stop()
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._session.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tlstap.protocols import charset
 from tlstap.sinks.base import OutputOptions
 from tlstap.sinks.escape import escape_lines
@@ -11,19 +13,20 @@ from tlstap.sinks.json_text import MAX_CHARACTERS, indent_json
 from tlstap.sinks.layout import Segment
 
 Buffer = bytes | bytearray
+Line = list[Segment]
 
 _MAX_CUT = 3
 """A piece of a stream may begin or end inside a UTF-8 character: that many bytes of it at most."""
 
 
-def content_lines(data: Buffer, options: OutputOptions, content_type: str = "") -> list[list[Segment]]:
-    """Lines that show `data` up to the limits, and a note about what is left out."""
+def content_lines(data: Buffer, options: OutputOptions, content_type: str = "") -> Iterator[Line]:
+    """Lines that show `data` up to the limits, and a note about what is left out; none for no data."""
     if not data:
-        return []
+        return iter(())
     if len(data) <= MAX_CHARACTERS and data.lstrip()[:1] in (b"{", b"["):
         lines = _json(data, options)
         if lines is not None:
-            return lines
+            return iter(lines)
     return _text(data, options, content_type)
 
 
@@ -49,19 +52,20 @@ def _raw(data: Buffer) -> str:
     return data.decode("ascii", "backslashreplace")
 
 
-def _text(data: Buffer, options: OutputOptions, content_type: str) -> list[list[Segment]]:
+def _text(data: Buffer, options: OutputOptions, content_type: str) -> Iterator[Line]:
     end = _cut(data, options.max_body)
     # With nothing to show, what it would have been is judged by its beginning.
     text = as_text(data[:end] or data[:1024], content_type, cut=end < len(data))
     if text is None:
-        return _binary(data, options)
-    if not end:
-        return _left_out(len(data))
-    lines: list[list[Segment]] = [[("", line)] if line else [] for line in escape_lines(text)]
-    return lines + _left_out(len(data) - end)
+        yield from _binary(data, options)
+        return
+    if end:
+        for line in escape_lines(text):
+            yield [("", line)]
+    yield from _left_out(len(data) - end)
 
 
-def _json(data: Buffer, options: OutputOptions) -> list[list[Segment]] | None:
+def _json(data: Buffer, options: OutputOptions) -> list[Line] | None:
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -73,20 +77,20 @@ def _json(data: Buffer, options: OutputOptions) -> list[list[Segment]] | None:
     if shown is None:
         return None
     lines, characters = shown
-    return (lines if characters else []) + _left_out(len(text[characters:].encode()))
+    return [*(lines if characters else ()), *_left_out(len(text[characters:].encode()))]
 
 
-def _binary(data: Buffer, options: OutputOptions) -> list[list[Segment]]:
+def _binary(data: Buffer, options: OutputOptions) -> Iterator[Line]:
     limits = [limit for limit in (options.max_body, options.max_binary) if limit is not None]
     end = min([len(data), *limits])
-    note: list[Segment] = [("note", f"[binary, {count(len(data), 'byte')}]")]
-    return [note, *hexdump(data[:end]), *_left_out(len(data) - end)]
+    yield [("note", f"[binary, {count(len(data), 'byte')}]")]
+    yield from hexdump(data[:end])
+    yield from _left_out(len(data) - end)
 
 
-def _left_out(size: int) -> list[list[Segment]]:
-    if not size:
-        return []
-    return [[("note", f"[{count(size, 'byte')} left out; --max-body all shows everything]")]]
+def _left_out(size: int) -> Iterator[Line]:
+    if size:
+        yield [("note", f"[{count(size, 'byte')} left out; --max-body all shows everything]")]
 
 
 def _cut(data: Buffer, limit: int | None) -> int:

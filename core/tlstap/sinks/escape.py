@@ -7,9 +7,11 @@ are not UTF-8. A backslash in the traffic stays as it is, so text output is for 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import unicodedata
+from collections.abc import Iterator
 
 _NOT_PLAIN = re.compile(r"[^\x20-\x7e]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -29,12 +31,10 @@ def escape_bytes(data: bytes) -> str:
     return escape(data.decode("utf-8", "backslashreplace"))
 
 
-def escape_lines(text: str) -> list[str]:
+def escape_lines(text: str) -> Iterator[str]:
     """`text` as lines of printable characters; line ends are LF or CR LF, tabs become spaces."""
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return [escape(line.removesuffix("\r").expandtabs(TAB)) for line in lines]
+    for line in io.StringIO(text):
+        yield escape(line.removesuffix("\n").removesuffix("\r").expandtabs(TAB))
 
 
 def escape_json(line: str) -> str:

@@ -95,34 +95,36 @@ class Layout:
         rows: list[list[Segment]] = [[]]
         room = width - indent
         for style, text in segments:
-            rest = text
-            while rest:
-                fitting = _fitting(rest, room)
-                if fitting < len(rest):
-                    fitting = _at_space(rest, fitting)
-                if fitting:
-                    rows[-1].append((style, rest[:fitting]))
-                    room -= cell_len(rest[:fitting])
-                    rest = rest[fitting:]
-                if rest:
+            start = 0
+            while start < len(text):
+                end = _fitting(text, start, room)
+                if end < len(text):
+                    end = _at_space(text, start, end)
+                if end > start:
+                    piece = text[start:end]
+                    rows[-1].append((style, piece))
+                    room -= cell_len(piece)
+                    start = end
+                if start < len(text):
                     rows.append([])
                     room = width - max(indent, INDENT)
         return rows
 
 
-def _fitting(text: str, room: int) -> int:
-    """How many characters of `text` fit into `room` columns."""
+def _fitting(text: str, start: int, room: int) -> int:
+    """Up to where `text`, from `start` on, fits into `room` columns."""
     if text.isascii():
-        return min(len(text), room)
+        return min(len(text), start + room)
     used = 0
-    for count, character in enumerate(text):
-        used += get_character_cell_size(character)
+    # A character may take no column at all, so the end is not known before.
+    for end in range(start, len(text)):
+        used += get_character_cell_size(text[end])
         if used > room:
-            return count
+            return end
     return len(text)
 
 
-def _at_space(text: str, fitting: int) -> int:
-    """Where to break `text` at or before `fitting`: behind a space, if one is near."""
-    space = text.rfind(" ", fitting // 2, fitting)
-    return fitting if space < 0 else space + 1
+def _at_space(text: str, start: int, end: int) -> int:
+    """Where to break `text` at or before `end`: behind a space, if one is near."""
+    space = text.rfind(" ", (start + end) // 2, end)
+    return end if space < 0 else space + 1

@@ -7,8 +7,9 @@ An arrow says whether the traced process sent (→) or received (←).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, TextIO
 
 from tlstap.records import (
@@ -180,21 +181,19 @@ class TextSink(Sink):
         else:
             what = status_line(exchange, message, follows_request=self._last_exchange is exchange)
         headers = [header(name, value) for name, value in message.headers]
-        self._http_block(record, [self._mark(record.direction), *what], headers)
+        self._http_block(record, [self._mark(record.direction), *what], headers or None)
         self._last, self._last_exchange = message, exchange
 
     def _body(self, record: MessageEnded) -> None:
         exchange, message = record.exchange, record.message
         content_type = next((v for name, v in message.headers if name.lower() == "content-type"), "")
-        lines = content_lines(message.body, self._options, content_type)
-        if message.trailers:
-            lines += [[], *[header(name, value) for name, value in message.trailers]]
-        if not lines:
+        if not message.body and not message.trailers:
             return
+        lines = chain(content_lines(message.body, self._options, content_type), _trailers(message))
         if self._last is message:
             # Right below its headers: an empty line, as on the wire.
-            self._stream.write("\n" + "".join([self._layout.line(line) for line in lines]))
-            self._shape = "block"
+            self._stream.write("\n")
+            self._put_lines(lines)
             return
         self._announce(exchange.connection, exchange.process, record.time_ns)
         self._http_block(record, [self._mark(record.direction), *body_title(exchange, message)], lines)
@@ -212,7 +211,7 @@ class TextSink(Sink):
         self,
         record: HeadSeen | MessageEnded | ExchangeEnded,
         what: list[Segment],
-        lines: Sequence[list[Segment]] = (),
+        lines: Iterable[list[Segment]] | None = None,
     ) -> None:
         exchange = record.exchange
         self._block(record.time_ns, exchange.connection, what, lines, exchange.stream_id)
@@ -220,22 +219,24 @@ class TextSink(Sink):
     # Other data
 
     def _undecoded(self, record: Undecoded) -> None:
+        gap: list[Segment] = [("warning", f"[{count(record.lost_before, 'byte')} lost]")]
+        if not record.payload:
+            # A gap, of which nothing behind it was seen.
+            self._bytes(record, gap[0], None)
+            return
         lines = content_lines(record.payload, self._options)
-        if record.lost_before:
-            lines.insert(0, [("warning", f"[{count(record.lost_before, 'byte')} lost]")])
-        self._bytes(record, len(record.payload), lines)
+        size = ("note", count(len(record.payload), "byte"))
+        self._bytes(record, size, chain([gap], lines) if record.lost_before else lines)
 
     def _data(self, record: Data) -> None:
         lines = content_lines(record.payload, self._options)
         if record.length > len(record.payload):
             missing = count(record.length - len(record.payload), "byte")
-            lines.append([("warning", f"[{missing} not captured]")])
-        self._bytes(record, record.length, lines)
+            lines = chain(lines, [[("warning", f"[{missing} not captured]")]])
+        self._bytes(record, ("note", count(record.length, "byte")), lines if record.length else None)
 
-    def _bytes(self, record: Undecoded | Data, size: int, lines: list[list[Segment]]) -> None:
+    def _bytes(self, record: Undecoded | Data, what: Segment, lines: Iterable[list[Segment]] | None) -> None:
         self._announce(record.connection, record.process, record.time_ns)
-        # A gap of which nothing behind it was seen is all there is to show.
-        what = ("note", count(size, "byte")) if size or not lines else lines.pop(0)[0]
         self._block(record.time_ns, record.connection, [self._mark(record.direction), what], lines)
 
     # Layout
@@ -248,20 +249,32 @@ class TextSink(Sink):
         time_ns: int,
         connection: Connection,
         what: list[Segment],
-        lines: Sequence[list[Segment]] = (),
+        lines: Iterable[list[Segment]] | None = None,
         stream_id: int | None = None,
     ) -> None:
+        """Write a line with the connection's tag, and what belongs below it: None for nothing."""
         head = [clock(time_ns), ("", " "), tag(connection, stream_id), ("", " "), *what]
-        line = self._layout.line
-        self._put(line(head, 0) + "".join([line(item) for item in lines]), "block" if lines else "line")
+        self._put(self._layout.line(head, 0), "line" if lines is None else "block")
+        if lines is not None:
+            self._put_lines(lines)
 
-    def _put(self, text: str, shape: _Shape) -> None:
-        """Write what belongs together at once, with an empty line above where it helps the eye."""
+    def _put(self, line: str, shape: _Shape) -> None:
+        """Write a block's first line, with an empty line above where it helps the eye."""
         previous = self._shape
         apart = previous == "block" or (previous == "line" and shape != "line")
-        self._stream.write("\n" + text if apart or (previous and shape == "connection") else text)
+        self._stream.write("\n" + line if apart or (previous and shape == "connection") else line)
         self._shape = shape
         self._last = self._last_exchange = None
+
+    def _put_lines(self, lines: Iterable[list[Segment]]) -> None:
+        # One by one: with no limit a body may have millions.
+        for line in lines:
+            self._stream.write(self._layout.line(line))
+        self._shape = "block"
+
+
+def _trailers(message: Message) -> list[list[Segment]]:
+    return [[], *[header(name, value) for name, value in message.trailers]] if message.trailers else []
 
 
 SINK = SinkType("text", "for reading: connections, requests and responses", TextSink)

@@ -42,9 +42,9 @@ def test_bytes_that_are_not_utf8_are_shown_as_such() -> None:
 
 
 def test_lines_end_with_lf_or_crlf_and_tabs_become_spaces() -> None:
-    assert escape_lines("a\r\n\tb\n\nc\rd\x0be\n") == ["a", "    b", "", "c\\rd\\x0be"]
-    assert escape_lines("ab\tc") == ["ab  c"]
-    assert escape_lines("no end") == ["no end"]
+    assert list(escape_lines("a\r\n\tb\n\nc\rd\x0be\n")) == ["a", "    b", "", "c\\rd\\x0be"]
+    assert list(escape_lines("ab\tc")) == ["ab  c"]
+    assert list(escape_lines("no end")) == ["no end"]
 
 
 @given(st.binary())

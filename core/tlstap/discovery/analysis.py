@@ -117,7 +117,8 @@ def _ask(image: ElfImage, library: Library, name: str, locator: Locator) -> int 
     try:
         address = locator(image, library, name)
     except Exception as error:  # a plugin's mistake must not end the scan
-        raise _LocatorFailedError(f"the locator failed: {type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise _LocatorFailedError(f"the locator failed: {reason}") from error
     if address is None:
         return None
     if isinstance(address, bool) or not isinstance(address, int) or not image.is_code(address):

@@ -28,7 +28,7 @@ _CODE_MAPPING = re.compile(
 # Docker, Podman, containerd and CRI-O (Kubernetes or not) all end in 64 hexadecimal digits.
 _CONTAINER_ID = re.compile(r"(?<!conmon-)(?<![0-9a-f])([0-9a-f]{64})(?:\.scope)?(?=/|$)", re.MULTILINE)
 _CONTAINER_NAME = re.compile(
-    r"/lxc(?:\.payload)?[./](?P<lxc>[^/\n]+)"
+    r"/lxc(?:\.payload[./]|/)(?P<lxc>[^/\n]+)"
     r"|/systemd-nspawn@(?P<nspawn>[^/\n]+)\.service"
     r"|/machine\.slice/machine-(?P<machine>(?!qemu)[^/\n]+)\.scope"
     r"|/ecs/(?:[^/\n]+/)*(?P<ecs>[0-9a-f]{32}-\d+)(?=/|$)",

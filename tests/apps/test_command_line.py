@@ -139,6 +139,7 @@ def test_signal_ends_in_order(tlstap: RunTlstap, nginx: Nginx, number: signal.Si
     with tlstap("-c", "nobody-of-that", stop=number) as tracer:
         pass
     assert data_events(tracer.events) == []
+    assert tracer.seconds_to_stop < 3, "half a second is promised, the rest is for a busy machine"
 
 
 def test_duration_ends_it(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_without_root_one_line_says_why() -> None:
         (["--lib", "nosuchlib"], 2, "openssl"),
         (["-f", "nosuchformat"], 2, "json"),
         (["--only", "nosuchkind"], 2, "data"),
-        (["--", "/no/such/command"], 127, "/no/such/command"),
+        (["--", "/no/such/command"], 1, "/no/such/command"),
     ],
 )
 def test_refusals_name_the_culprit(arguments: list[str], status: int, word: str) -> None:

@@ -51,8 +51,9 @@ def test_both_ends_show_one_exchange(
     assert (server.read, server.written) == (request, run.response)
 
     assert client.process.comm == "curl"
-    assert client.process.exe == "/usr/bin/curl"
+    assert client.process.exe in ("/usr/bin/curl", None)  # it may have ended before anybody asked
     assert server.process.comm == "nginx"
+    assert server.process.exe == "/usr/sbin/nginx"
     assert server.process.pid in nginx.workers
     assert (client.connection.role, server.connection.role) == ("client", "server")
     for traced in (client, server):

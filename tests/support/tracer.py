@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ class Tracer:
     messages: list[str] = field(default_factory=list)
     events: list[schema.Event] = field(default_factory=list)
     stop_signal: signal.Signals = signal.SIGTERM
+    seconds_to_stop: float = 0.0
 
     def wait_ready(self) -> None:
         """Wait for the line that says what is traced; all later traffic is seen."""
@@ -56,7 +58,9 @@ class Tracer:
         """End it in order: exit status 0, no traceback, every line of the output valid."""
         if self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
+        began = time.monotonic()
         status = self.process.wait(timeout=seconds)
+        self.seconds_to_stop = time.monotonic() - began
         assert status == 0, f"tlstap's exit status is {status}: {self.messages}"
         assert not any("Traceback" in line for line in self.messages), self.messages
         self.events = read_events(self.output)

@@ -23,6 +23,7 @@ class Half:
     """One direction. `buffer` are the bytes not yet understood, the first of them at `offset`."""
 
     __slots__ = (
+        "answered",
         "body",
         "boundary",
         "buffer",
@@ -60,11 +61,25 @@ class Half:
         self.message: Message | None = None
         self.body: Body | None = None
         self.framing: Framing | None = None
+        # May the announced body be absent?
         self.doubtful = False
+        # Did a response come while the head of the request for it was still incomplete?
+        self.answered = False
 
     @property
     def part(self) -> Literal["request body", "response body"]:
         return "request body" if self.is_request else "response body"
+
+    @property
+    def in_doubt(self) -> bool:
+        """Is it open whether the body that the head announced comes at all?
+
+        It does not behind the response to HEAD, if the request was not seen, and perhaps not behind a
+        request that wanted to be told first whether to send it, and was told.
+        """
+        if not self.doubtful:
+            return False
+        return not self.is_request or (self.pending is not None and self.pending.response_begun)
 
     def drop(self, size: int, now: int) -> None:
         """The first bytes of the buffer are dealt with; what is left came with the newest record."""
@@ -81,7 +96,7 @@ class Half:
         :param boundary: the loss began between two messages.
         """
         self.state = State.SEARCH
-        self.line_seen = False
+        self.line_seen = self.answered = False
         self.searched = 0
         if self.in_sync:
             self.in_sync, self.boundary = False, boundary

@@ -27,6 +27,9 @@ class Pending:
     response_done: bool = False
     may_switch: bool = False
     """The request asks for another protocol: CONNECT or an upgrade."""
+    after_loss: bool = False
+    """Requests before this one may have been lost."""
+    expects_continue: bool = False
     held: int = 0
 
 
@@ -35,7 +38,9 @@ class Pairing:
 
     Responses come in that order too. After a loss nobody knows how many responses were in the gap. A client
     that was never seen to pipeline sends a request only when the one before was answered, so then the next
-    response belongs to the newest request; with one that pipelines, at least one response is gone.
+    response belongs to the newest request, unless that may have been lost as well. With a client that
+    pipelines, at least one response is gone. So pairs stay right whatever is lost in one direction, and
+    through any one burst of losses in both.
     """
 
     def __init__(self, connection: Connection, memory: Allowance) -> None:
@@ -43,6 +48,7 @@ class Pairing:
         self._memory = memory
         self._open: deque[Pending] = deque()
         self._pipelines = False
+        self._requests_lost = False
 
     def request(
         self, process: Process, version: str, method: str, held: int, time_ns: int, out: list[DecodedRecord]
@@ -53,7 +59,8 @@ class Pairing:
             self.end(self._open[0], time_ns, out, "over the limit")
             granted += self._memory.take(held - granted)
         pending = self._append(process, version)
-        pending.method, pending.held = method, granted
+        pending.method, pending.held, pending.after_loss = method, granted, self._requests_lost
+        self._requests_lost = False
         return pending
 
     def lost_request(
@@ -64,26 +71,42 @@ class Pairing:
         pending.request_done = True
         pending.exchange.missing.append(why)
 
-    def requests_lost(self, process: Process, size: int, time_ns: int, out: list[DecodedRecord]) -> None:
-        """A gap between two requests. Only a pipelining client has sent one that still awaits its answer."""
-        if self._pipelines:
+    def requests_lost(
+        self, process: Process, size: int, time_ns: int, out: list[DecodedRecord], *, whole: bool
+    ) -> None:
+        """A gap in which a request may have begun.
+
+        :param whole: the gap began between two requests, so that the head of at least one is gone.
+        """
+        if whole and self._pipelines:
             self.lost_request(process, "", Missing("request", "lost", size), time_ns, out)
+        else:
+            self._requests_lost = True
 
     def responses_lost(self, size: int | None, whole: bool, time_ns: int, out: list[DecodedRecord]) -> None:
         """A response is about to begin after a loss.
 
-        :param whole: the loss began between two responses, so that at least one is gone.
+        :param whole: the loss began between two responses, so that the head of at least one is gone.
         """
-        waiting = [pending for pending in self._open if not pending.response_begun]
-        gone = (waiting[:1] if whole else []) if self._pipelines else waiting[:-1]
+        waiting = self._waiting()
+        gone = waiting[:-1]
+        if self._pipelines:
+            gone = waiting[:1] if whole else []
+        elif self._requests_lost or (whole and len(waiting) == 1 and self._must_be_gone(waiting[0])):
+            gone = waiting
         for pending in gone:
             pending.exchange.missing.append(Missing("response", "lost", size))
             self.end(pending, time_ns, out, "lost")
             size = None
 
+    @staticmethod
+    def _must_be_gone(pending: Pending) -> bool:
+        """Was it this request's response that is gone, and not another's, or an informational one?"""
+        return not pending.after_loss and not pending.expects_continue
+
     def response(self, process: Process, version: str, *, in_sync: bool) -> Pending:
         """A response began: the exchange that it belongs to, a new one if its request was never seen."""
-        waiting = [pending for pending in self._open if not pending.response_begun]
+        waiting = self._waiting()
         if in_sync and len(waiting) > 1:
             self._pipelines = True
         if waiting:
@@ -92,6 +115,13 @@ class Pairing:
         pending.request_done = True
         pending.exchange.missing.append(Missing("request", "not seen"))
         return pending
+
+    def awaiting(self) -> bool:
+        """Is there a request without a response?"""
+        return bool(self._waiting())
+
+    def _waiting(self) -> list[Pending]:
+        return [pending for pending in self._open if not pending.response_begun]
 
     def _append(self, process: Process, version: str) -> Pending:
         pending = Pending(Exchange(self._connection, process, f"HTTP/{version}"))
@@ -110,19 +140,21 @@ class Pairing:
         out: list[DecodedRecord],
         unanswered: Literal["lost", "not seen", "over the limit"],
     ) -> None:
-        """The exchange is over, whatever it lacks. `unanswered` says why, if it has no response."""
+        """The exchange is over, whatever it lacks. `unanswered` says why, if it has no response.
+
+        One that was ended for being over the limit may come again when its messages end.
+        """
+        self._memory.give_back(pending.held)
+        pending.held = 0
+        if pending not in self._open:
+            return
         exchange = pending.exchange
         if exchange.response is None and not any(gap.part == "response" for gap in exchange.missing):
             exchange.missing.append(Missing("response", unanswered))
         self._open.remove(pending)
-        self._memory.give_back(pending.held)
         out.append(ExchangeEnded(exchange, time_ns, complete=not exchange.missing))
 
     def finish(self, time_ns: int, out: list[DecodedRecord]) -> None:
         """End all that is open."""
         while self._open:
             self.end(self._open[0], time_ns, out, "not seen")
-
-    def is_open(self, pending: Pending) -> bool:
-        """Is the exchange still open? One that went over the limit is not, while its messages go on."""
-        return pending in self._open

@@ -1,4 +1,4 @@
-"""A traced connection, written down as what its client sent and received, and what the pipeline makes of it."""
+"""A traced connection, written down as what its client wrote and read, and what the pipeline makes of it."""
 
 from __future__ import annotations
 

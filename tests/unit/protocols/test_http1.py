@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.unit.protocols.conversation import Conversation, ended, exchanges, summaries, undecoded
+
 from tlstap.protocols.http1 import MAX_HEAD, Http1
 from tlstap.protocols.http1_pairing import MAX_PENDING
 from tlstap.records import ExchangeEnded, HeadSeen, MessageEnded, Record
@@ -23,7 +23,8 @@ def response(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
 
 
 def test_exchange_as_the_client_sees_it() -> None:
-    post = b"POST /a?b=c HTTP/1.1\r\nHost: example.org:8443\r\nX-Name: caf\xc3\xa9\r\nx-raw: \xff\r\nContent-Length: 5\r\n\r\n"
+    post = b"POST /a?b=c HTTP/1.1\r\nHost: example.org:8443\r\n"
+    post += b"X-Name: caf\xc3\xa9\r\nx-raw: \xff\r\nContent-Length: 5\r\n\r\n"
     talk = Conversation().write(post).write(b"hel").write(b"lo")
     talk.read(b"HTTP/1.1 201 Made it\r\nContent-Le").read(b"ngth: 2\r\n\r\nok")
     out = talk.run()
@@ -32,7 +33,12 @@ def test_exchange_as_the_client_sees_it() -> None:
     sent, answer = exchange.request, exchange.response
     assert sent is not None and answer is not None
     assert end.complete and exchange.missing == [] and exchange.protocol == "HTTP/1.1"
-    assert (sent.method, sent.scheme, sent.authority, sent.target) == ("POST", "https", "example.org:8443", "/a?b=c")
+    assert (sent.method, sent.scheme, sent.authority, sent.target) == (
+        "POST",
+        "https",
+        "example.org:8443",
+        "/a?b=c",
+    )
     assert sent.headers == [
         ("Host", "example.org:8443"),
         ("X-Name", "café"),
@@ -47,7 +53,9 @@ def test_exchange_as_the_client_sees_it() -> None:
 
 def test_order_of_records() -> None:
     """Each as soon as it can be known."""
-    talk = Conversation().write(request(method="PUT", body=b"x")[:-1]).write(b"x").read(response(b"y")).close()
+    talk = (
+        Conversation().write(request(method="PUT", body=b"x")[:-1]).write(b"x").read(response(b"y")).close()
+    )
     kinds: list[str] = []
     for record in talk.run():
         name = type(record).__name__
@@ -155,7 +163,9 @@ def test_final_response_before_the_request_ends() -> None:
 def test_upgrade_hands_the_rest_over() -> None:
     upgrade = ("Connection: keep-alive, Upgrade", "Upgrade: websocket")
     talk = Conversation().write(request("/ws", *upgrade))
-    talk.read(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi")
+    talk.read(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi"
+    )
     talk.write(b"\x81\x85").write(b"mask").close()
     out = talk.run()
     assert summaries(out) == ["GET /ws b'' -> 101 b''"]
@@ -202,7 +212,7 @@ def test_absolute_target() -> None:
 def test_unusual_heads(head: bytes) -> None:
     """What real programs send, valid or not, is shown."""
     talk = Conversation().write(request()).read(response()).write(head).read(response(b"ok"))
-    first, second = summaries(talk.run())
+    _, second = summaries(talk.run())
     assert second.endswith("-> 200 b'ok'") and not second.startswith("-")
 
 
@@ -277,14 +287,26 @@ def test_cut_tail_ends_the_body_at_once() -> None:
 
 def test_gap_inside_a_chunk() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    talk = Conversation().write(request()).read(head + b"a\r\n0123").lose("read", 4).read(b"89\r\n1\r\nX\r\n0\r\n\r\n")
+    talk = (
+        Conversation()
+        .write(request())
+        .read(head + b"a\r\n0123")
+        .lose("read", 4)
+        .read(b"89\r\n1\r\nX\r\n0\r\n\r\n")
+    )
     assert summaries(talk.run()) == ["GET / b'' -> 200 b'012389X' [response body lost 4]"]
 
 
 def test_gap_over_the_border_of_a_chunk() -> None:
     """Nobody knows where the body ends: it is given up, and the next response is found."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    talk = Conversation().write(request("/1")).read(head + b"4\r\n0123\r\n").lose("read", 8).read(b"rest\r\n0\r\n\r\n")
+    talk = (
+        Conversation()
+        .write(request("/1"))
+        .read(head + b"4\r\n0123\r\n")
+        .lose("read", 8)
+        .read(b"rest\r\n0\r\n\r\n")
+    )
     talk.write(request("/2")).read(response(b"two"))
     out = talk.run()
     assert summaries(out) == [
@@ -295,7 +317,9 @@ def test_gap_over_the_border_of_a_chunk() -> None:
 
 
 def test_gap_in_a_response_head_loses_that_response_only() -> None:
-    talk = Conversation().write(request("/1")).read(response(b"one")[:20]).lose("read", 12).read(b"\r\n\r\none")
+    talk = (
+        Conversation().write(request("/1")).read(response(b"one")[:20]).lose("read", 12).read(b"\r\n\r\none")
+    )
     talk.write(request("/2")).read(response(b"two"))
     out = talk.run()
     assert summaries(out) == ["GET /1 b'' -> - [response lost 12]", "GET /2 b'' -> 200 b'two'"]
@@ -332,6 +356,28 @@ def test_lost_beginning_of_a_response_does_not_shift_the_pairs() -> None:
     out = talk.run()
     assert summaries(out)[1:] == ["GET /2 b'' -> - [response lost 50]", "GET /3 b'' -> 200 b'three'"]
     assert undecoded(out, "read") == b"tail of a long body"
+
+
+def test_response_to_a_request_of_which_the_end_is_lost() -> None:
+    """The gap shows only with the next request, when the response is long there."""
+    talk = Conversation().write(request("/0")[:-3]).lose("write", 3).read(response(b"zero"))
+    talk.write(request("/1")).read(response(b"one"))
+    talk.write(request("/2")).read(response(b"two"))
+    assert summaries(talk.run()) == [
+        "- -> 200 b'zero' [request not seen]",
+        "GET /1 b'' -> 200 b'one'",
+        "GET /2 b'' -> 200 b'two'",
+    ]
+
+
+def test_response_before_its_request_is_complete() -> None:
+    talk = Conversation().write(request("/0")[:-3]).read(response(b"zero"))
+    talk.write(request("/0")[-3:]).write(request("/1")).read(response(b"one"))
+    assert summaries(talk.run()) == [
+        "- -> 200 b'zero' [request not seen]",
+        "GET /0 b'' -> - [response not seen]",
+        "GET /1 b'' -> 200 b'one'",
+    ]
 
 
 def test_lost_request_does_not_shift_the_pairs() -> None:
@@ -396,7 +442,9 @@ def test_unanswered_requests_are_bounded() -> None:
         talk.write(request(f"/{number}"))
     out = talk.run()
     early = [record for record in out if isinstance(record, ExchangeEnded) and record.time_ns < 10**6]
-    assert [end.exchange.request.target for end in early if end.exchange.request] == [f"/{n}" for n in range(5)]
+    assert [end.exchange.request.target for end in early if end.exchange.request] == [
+        f"/{n}" for n in range(5)
+    ]
     assert {gap.reason for end in early for gap in end.exchange.missing} == {"over the limit"}
 
 

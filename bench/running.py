@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 import subprocess
 import time
@@ -51,13 +53,12 @@ def running(tool: Tool, target: Target, witness: int, folder: Path, direction: s
             pids = tree(process.pid)
             started = cpu_seconds(pids)
             yield measured
-            pids = tree(process.pid)
-            measured.cpu_seconds = cpu_seconds(pids) - started
-            measured.peak_bytes = peak_memory(pids)
+            measured.peak_bytes = peak_memory(tree(process.pid))
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=READ_BACK)
+            usage = _wait(process)
             measured.exit_seconds = time.monotonic() - began
+            measured.cpu_seconds = usage.ru_utime + usage.ru_stime - started
         finally:
             if process.poll() is None:
                 process.kill()
@@ -66,6 +67,18 @@ def running(tool: Tool, target: Target, witness: int, folder: Path, direction: s
     measured.captured = tool.count(output, messages, direction)
     # The output may be large.
     output.unlink()
+
+
+def _wait(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    """Wait for the end; what the process, and its children that it waited for, used in their lives."""
+
+    def ended() -> tuple[int, int, resource.struct_rusage] | None:
+        result = os.wait4(process.pid, os.WNOHANG)
+        return result if result[0] else None
+
+    _, status, usage = wait_until(ended, "the tool to end", READ_BACK)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage
 
 
 def _wait_in_place(

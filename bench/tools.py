@@ -154,8 +154,9 @@ def _lines_with(path: Path, pattern: bytes) -> str:
 
 
 def _lost_messages(messages: str) -> int:
-    """What bcc's and bpftrace's own words about losses add up to."""
-    found = re.findall(r"[Ll]ost (\d[\d,]*) (?:samples|events|records)", messages)
+    """What the tools' own words about losses add up to: bcc's and bpftrace's as they occur, tlstap's sum."""
+    found = re.findall(r"[Ll]ost (\d[\d,]*) (?:samples|events)", messages)
+    found += re.findall(r"(\d[\d,]*) records? and \d[\d,]* bytes? lost", messages)
     return sum(int(number.replace(",", "")) for number in found)
 
 

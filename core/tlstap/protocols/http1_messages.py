@@ -54,6 +54,7 @@ class Messages:
         if not half.in_sync:
             self._pairing.responses_lost(half.lost, half.boundary, self.now, self.out)
         pending = self._pairing.response(self.process, head.version, in_sync=half.in_sync)
+        uncertain = not pending.method or not half.in_sync
         message = Message(False, status=head.status, reason=head.reason, start_ns=since)
         message.headers = head.headers
         if head.status < 200 and head.status != 101:
@@ -66,7 +67,7 @@ class Messages:
         bodiless = switches or pending.method == "HEAD" or head.status in (204, 304)
         body = None if bodiless else framing(head.content_length, head.chunks, False)
         # The request may have been HEAD.
-        half.doubtful = not pending.method and body is not None and not body.until_close
+        half.doubtful = uncertain and body is not None and not body.until_close
         self._begin(half, pending, message, body)
         return switches
 

@@ -12,8 +12,8 @@ from tlstap.schema import Process
 
 MAX_PENDING = 256
 """Exchanges of one connection that may be open at a time: requests beyond that go unanswered."""
-
-_PART = Literal["request", "response"]
+_CONTINUE = 64
+"""Bytes of a "100 Continue" at most, as servers send it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +92,7 @@ class Pairing:
         gone = waiting[:-1]
         if self._pipelines:
             gone = waiting[:1] if whole else []
-        elif self._requests_lost or (whole and len(waiting) == 1 and self._must_be_gone(waiting[0])):
+        elif self._requests_lost or (whole and len(waiting) == 1 and self._must_be_gone(waiting[0], size)):
             gone = waiting
         for pending in gone:
             pending.exchange.missing.append(Missing("response", "lost", size))
@@ -100,9 +100,10 @@ class Pairing:
             size = None
 
     @staticmethod
-    def _must_be_gone(pending: Pending) -> bool:
-        """Was it this request's response that is gone, and not another's, or an informational one?"""
-        return not pending.after_loss and not pending.expects_continue
+    def _must_be_gone(pending: Pending, size: int | None) -> bool:
+        """Was it this request's final response that is gone?"""
+        informational = pending.expects_continue and not pending.exchange.informational
+        return not pending.after_loss and not (informational and size is not None and size <= _CONTINUE)
 
     def response(self, process: Process, version: str, *, in_sync: bool) -> Pending:
         """A response began: the exchange that it belongs to, a new one if its request was never seen."""

@@ -6,7 +6,7 @@ import base64
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlstap.protocols.charset import encode_body, text
@@ -53,6 +53,7 @@ def test_schema_keeps_the_bytes_whatever_the_charset() -> None:
     assert encode_body("é".encode()[:1], cut=True) == ("", "utf-8")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_schema_round_trip(body: bytes) -> None:
     value, encoding = encode_body(body)

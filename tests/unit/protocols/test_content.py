@@ -10,7 +10,7 @@ from collections.abc import Callable
 import brotli
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlstap.protocols.body import Body
@@ -63,6 +63,7 @@ class Collected:
 
 
 @pytest.mark.parametrize("coder", CODERS)
+@settings(deadline=None)
 @given(data=st.binary(max_size=2000), step=st.integers(1, 500))
 def test_every_coding_in_any_pieces(coder: str, data: bytes, step: int) -> None:
     encoding, encode = CODERS[coder]
@@ -195,6 +196,7 @@ def test_too_many_codings() -> None:
         ContentDecoder(["gzip"] * 5)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, br", "zstd, deflate"]), st.binary(max_size=500)
 )

@@ -104,6 +104,7 @@ def checked_run(records: list[TraceRecord], **limits: int) -> list[Record]:
     return out
 
 
+@settings(deadline=None)
 @given(TURNS, st.lists(st.integers(1, 80), min_size=1, max_size=8), st.booleans())
 def test_borders_of_records_do_not_matter(turns: list[Turn], sizes: list[int], pipelined: bool) -> None:
     whole, cut = Conversation(), Conversation()
@@ -181,18 +182,21 @@ def turn_by_turn(turns: list[Turn], sizes: list[int]) -> list[TraceRecord]:
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TURNS, SIZES, st.sets(st.integers(0, 60), max_size=8))
 def test_scattered_losses_invent_nothing(turns: list[Turn], sizes: list[int], lost: set[int]) -> None:
     records = turn_by_turn(turns, sizes)
     kept = [r for number, r in enumerate(records) if not (isinstance(r, Data) and number in lost)]
     out = checked_run(kept)
     for exchange in exchanges(out):
-        check_bodies(exchange, turns)
+        if exchange.response is not None:
+            answered = turns[number_of(exchange.response.headers)].answered
+            coded = any(gap.reason == "not decodable" for gap in exchange.missing)
+            assert coded or is_part(exchange.response.body, answered)
     check_undecoded(out, kept)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TURNS, SIZES, st.sets(st.integers(0, 60), max_size=8), st.sampled_from(["read", "write"]))
 def test_losses_in_one_direction_do_not_shift_the_pairs(
     turns: list[Turn], sizes: list[int], lost: set[int], direction: Direction
@@ -205,9 +209,10 @@ def test_losses_in_one_direction_do_not_shift_the_pairs(
     ]
     for exchange in exchanges(checked_run(kept)):
         check_pair(exchange)
+        check_bodies(exchange, turns)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TURNS, SIZES, st.integers(1, 60), st.integers(1, 30))
 def test_a_burst_of_losses_does_not_shift_the_pairs(
     turns: list[Turn], sizes: list[int], first: int, count: int
@@ -247,7 +252,7 @@ FRAGMENTS = st.one_of(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["read", "write"]), FRAGMENTS, st.sampled_from([0, 0, 0, 0, 1, 5, 10**12])),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.protocols.conversation import PROCESS, connection
 
@@ -98,6 +98,7 @@ def test_end_is_checked_against_the_totals() -> None:
     assert streams.close(closed(10, 4)) == []
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-50, 200), st.binary(max_size=40), st.integers(-5, 60)), max_size=30),
     st.booleans(),
@@ -119,6 +120,7 @@ def test_any_offsets(records: list[tuple[int, bytes, int]], from_start: bool) ->
         assert streams.read.captured + streams.read.lost == position - first
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=10), st.sets(st.integers(0, 10)))
 def test_what_comes_out_was_captured(stream: bytes, cuts: list[int], dropped: set[int]) -> None:
     """Records of a known stream, some lost: each byte stands where it belongs."""

@@ -53,12 +53,7 @@ static __always_inline void fill_header(struct event_header *header, u16 kind, u
 }
 
 /* A record about a process, not about a connection. */
-static __always_inline void emit_process_event(u16 kind) {
-    struct event_header *header = ring.ringbuf_reserve(sizeof(*header));
-    if (!header) {
-        count_lost(0);
-        return;
-    }
+static __always_inline void fill_process_header(struct event_header *header, u16 kind) {
     fill_process(header, kind);
     header->handle = 0;
     header->generation = 0;
@@ -66,5 +61,14 @@ static __always_inline void emit_process_event(u16 kind) {
     header->image = 0;
     header->flags = 0;
     __builtin_memset(&header->address, 0, sizeof(header->address));
+}
+
+static __always_inline void emit_process_event(u16 kind) {
+    struct event_header *header = ring.ringbuf_reserve(sizeof(*header));
+    if (!header) {
+        count_lost(0);
+        return;
+    }
+    fill_process_header(header, kind);
     ring.ringbuf_submit(header, wake_flags(sizeof(*header)));
 }

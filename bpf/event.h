@@ -10,7 +10,6 @@ enum event_kind {
     EVENT_DETAIL = 5,
     EVENT_EXEC = 6,
     EVENT_EXIT = 7,
-    EVENT_MAPPED = 8,
 };
 
 /* event_header.flags and connection.flags */
@@ -48,7 +47,7 @@ struct event_header {
     u16 image; /* index of the attached file, 0 if unknown */
     u16 kind;
     u16 flags;
-    u32 detail; /* EVENT_HANDSHAKE: 1 if it succeeded; EVENT_DETAIL: bytes of text */
+    u32 detail; /* EVENT_HANDSHAKE: 1 if it succeeded; EVENT_DETAIL, EVENT_EXEC: bytes of text */
     char comm[16];
     struct address address;
 };
@@ -76,6 +75,7 @@ struct end_event {
 
 #define DETAIL_BYTES 256
 
+/* EVENT_DETAIL: what a detail probe captured; EVENT_EXEC: the path of the program. */
 struct detail_event {
     struct event_header header;
     char text[DETAIL_BYTES];
@@ -90,7 +90,6 @@ enum probe_kind {
     PROBE_REFERENCE = 5,
     PROBE_ROLE = 6,
     PROBE_DETAIL = 7,
-    PROBE_MAPPED = 8,
 };
 
 enum success { SUCCESS_POSITIVE = 0, SUCCESS_ONE = 1, SUCCESS_ZERO = 2 };

@@ -162,9 +162,6 @@ static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 
     case PROBE_ROLE:
         take_role(handle, probe->role);
         return;
-    case PROBE_MAPPED:
-        emit_process_event(EVENT_MAPPED);
-        return;
     }
     push_frame(probe, &arguments, PT_REGS_SP(ctx), index, image);
 }
@@ -314,7 +311,7 @@ static __always_inline void tell_outer(struct thread *thread, struct frame *fram
     if (!thread->depth || !frame->socket)
         return;
     struct frame *outer = &thread->frames[(thread->depth - 1) & (MAX_DEPTH - 1)];
-    if (outer == frame || outer->socket)
+    if (outer == frame || outer->socket || outer->known_socket)
         return;
     struct connection_key key = connection_key_of(frame->handle);
     struct connection *connection = connections.lookup(&key);

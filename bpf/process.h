@@ -1,7 +1,21 @@
 /* The life of processes and threads, by raw tracepoints. */
 
+/* The reader is woken at once: what /proc says of a process is gone when the process is. For those that end
+ * sooner still, the path of the program as it was executed goes along. */
 int on_process_exec(struct bpf_raw_tracepoint_args *ctx) {
-    emit_process_event(EVENT_EXEC);
+    struct detail_event *event = ring.ringbuf_reserve(sizeof(*event));
+    if (!event) {
+        count_lost(0);
+        return 0;
+    }
+    fill_process_header(&event->header, EVENT_EXEC);
+#ifdef OFFSET_BINARY_PATH
+    /* struct linux_binprm is the third argument; `interp` is the file that really runs, also for scripts. */
+    u64 path = kernel_word(ctx->args[2] + OFFSET_BINARY_PATH);
+    s64 bytes = bpf_probe_read_kernel_str(event->text, DETAIL_BYTES, (void *)path) - 1;
+    event->header.detail = bytes > 0 ? bytes : 0;
+#endif
+    ring.ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
     return 0;
 }
 

@@ -32,13 +32,16 @@ static __always_inline void note_socket(u64 socket, bool received) {
         return;
     if (thread->depth) {
         struct frame *frame = &thread->frames[(thread->depth - 1) & (MAX_DEPTH - 1)];
-        if (frame->socket == socket)
+        if (frame->socket == socket && !frame->inferred)
             return;
-        if (frame->known_socket == socket)
+        if (frame->known_socket == socket) {
             frame->socket = socket;
-        else if (read_address(socket, &frame->address)) {
+            frame->address_read = 0;
+            frame->inferred = 0;
+        } else if (read_address(socket, &frame->address)) {
             frame->socket = socket;
             frame->address_read = 1;
+            frame->inferred = 0;
         }
     } else if (received && read_address(socket, &thread->received)) {
         /* Not remembered by pointer: the socket may be gone when the bytes are decrypted. */
@@ -112,6 +115,8 @@ int on_syscall(struct bpf_raw_tracepoint_args *ctx) {
     struct frame *frame = &thread->frames[(thread->depth - 1) & (MAX_DEPTH - 1)];
     u64 descriptor = kernel_word(ctx->args[0] + OFFSET_REGS_ARGUMENT1) & 0xffffffff;
     frame->socket = descriptor + 1; /* never 0 */
+    frame->inferred = 0;
+    frame->address_read = 0;
     if (frame->known_socket == frame->socket)
         return 0;
     __builtin_memset(&frame->address, 0, sizeof(frame->address));

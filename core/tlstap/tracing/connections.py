@@ -57,6 +57,7 @@ class _State:
     from_start: bool
     opened: bool = False
     address: bytes = _NO_ADDRESS
+    flags: int = 0
     expected: list[int] = field(default_factory=lambda: [0, 0])
     missing: list[int] = field(default_factory=lambda: [0, 0])
 
@@ -202,16 +203,18 @@ class ConnectionTracker:
         state = self._states.get((tgid, handle, generation))
         if state is None:
             state = self._new_state((tgid, handle, generation), header, records)
-        flags = header[9]
+        if header[12] != state.address or header[9] != state.flags:
+            self._learn(state, header[12], header[9])
+        return state
+
+    def _learn(self, state: _State, address: bytes, flags: int) -> None:
         connection = state.connection
-        if header[12] != state.address:
-            state.address = header[12]
-            if ends := ends_of(state.address, tgid):
-                connection.local, connection.remote = ends
+        if address != state.address and (ends := ends_of(address, state.key[0])):
+            connection.local, connection.remote = ends
+        state.address, state.flags = address, flags
         connection.inferred = bool(flags & Flag.INFERRED) and connection.remote is not None
         if flags & (Flag.CLIENT | Flag.SERVER):
             connection.role = "client" if flags & Flag.CLIENT else "server"
-        return state
 
     def _new_state(self, key: Key, header: tuple[Any, ...], records: list[TraceRecord]) -> _State:
         tgid, handle, _ = key

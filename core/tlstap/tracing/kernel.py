@@ -42,6 +42,7 @@ TASK_FIELDS: Mapping[str, str] = {
     "INODE_NUMBER": "inode.i_ino",
     "INODE_SUPER_BLOCK": "inode.i_sb",
     "SUPER_BLOCK_DEVICE": "super_block.s_dev",
+    "BINARY_PATH": "linux_binprm.interp",
 }
 """Kernel struct fields by the name that the BPF program knows them under (OFFSET_...)."""
 
@@ -110,7 +111,7 @@ def kernel_facts() -> KernelFacts:
     offsets: Mapping[str, int] = {}
     no_btf = None
     try:
-        offsets = field_offsets(SOCKET_FIELDS | TASK_FIELDS)  # type: ignore[operator]
+        offsets = field_offsets({**SOCKET_FIELDS, **TASK_FIELDS})
     except KernelError as error:
         no_btf = str(error)
     return KernelFacts(

@@ -21,7 +21,6 @@ class EventKind(IntEnum):
     DETAIL = 5
     EXEC = 6
     EXIT = 7
-    MAPPED = 8
 
 
 class Flag(IntFlag):
@@ -44,7 +43,6 @@ class ProbeKind(IntEnum):
     REFERENCE = 5
     ROLE = 6
     DETAIL = 7
-    MAPPED = 8
 
 
 class Counter(IntEnum):
@@ -70,6 +68,8 @@ FAMILY_DESCRIPTOR = 255
 
 _HEADER = "QQQIIIHHHHI16s40s"
 
+_DETAIL_OFFSET = 44
+
 HEADER = Struct("=" + _HEADER)
 """struct event_header: time_ns, handle, generation, tgid, tid, uid, probe, image, kind, flags, detail,
 comm, address (raw, see ADDRESS)."""
@@ -87,7 +87,7 @@ END = Struct("=" + _HEADER + "QQQ")
 """struct end_event: the header, then bytes read, bytes written, handshake_ns."""
 
 DETAIL = Struct("=" + _HEADER + "256s")
-"""struct detail_event: the header, then the text."""
+"""struct detail_event: the header, then the text; `detail` of the header is its length in bytes."""
 
 ADDRESS = Struct("=16s16sIHH")
 """struct address: local, remote, local_port, remote_port, family."""
@@ -108,3 +108,9 @@ ENDED_KEY = Struct("=QIIQ")
 
 FILE_ID = Struct("=QQ")
 """struct file_id: inode, device as the kernel counts it (major << 20 | minor)."""
+
+
+def text_of(raw: bytes) -> str:
+    """The text of a struct detail_event."""
+    length = int.from_bytes(raw[_DETAIL_OFFSET : _DETAIL_OFFSET + 4], "little")
+    return raw[HEADER.size : HEADER.size + length].decode("utf-8", "backslashreplace")

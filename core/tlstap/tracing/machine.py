@@ -65,13 +65,19 @@ class Machine:
 
     # ---- processes ----
 
-    def look_at_process(self, pid: int) -> None:
-        """Read what /proc says of a process while it is there: records are looked at later."""
+    def look_at_process(self, pid: int, executed: str | None = None) -> None:
+        """Read what /proc says of a process while it is there: records are looked at later.
+
+        :param executed: the path of the program that it executes now, in case it is gone already.
+        """
         if len(self._processes) >= MAX_PROCESSES:
             self._processes.clear()
         try:
             facts = processes.facts(pid)
         except (ProcessGoneError, PermissionError):
+            if executed is not None:
+                absolute = executed if executed.startswith("/") else None
+                self._processes[pid] = _ProcessFacts(absolute, None)
             self._processes.setdefault(pid, _UNKNOWN)
             return
         self._processes[pid] = _ProcessFacts(facts.exe, facts.container)

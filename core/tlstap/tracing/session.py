@@ -266,7 +266,7 @@ class Session:
                 case EventKind.BIRTH:
                     self._machine.look_at_process(_tgid(raw))
                 case EventKind.EXEC:
-                    self._machine.look_at_process(_tgid(raw))
+                    self._machine.look_at_process(_tgid(raw), layout.text_of(raw))
                     self._watch.look_at(_tgid(raw))
 
     def _records_for(self, seconds: float) -> Iterator[TraceRecord]:

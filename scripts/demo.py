@@ -76,8 +76,8 @@ def curl_command(certificate: Path, port: int) -> list[str]:
 
 
 def tlstap_command(*arguments: str) -> list[str]:
-    """tlstap as root."""
-    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    """tlstap as root, which leaves no files of root's in the checkout."""
+    sudo = [] if os.geteuid() == 0 else ["sudo", "env", "PYTHONDONTWRITEBYTECODE=1"]
     return [*sudo, str(TLSTAP), *arguments]
 
 

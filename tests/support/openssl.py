@@ -161,9 +161,9 @@ def _private_apt(folder: Path, suites: Sequence[str]) -> list[str]:
     (folder / "status").touch()
     lines = []
     for suite in suites:
-        security = suite.endswith("-security")
-        uri = mirrors.get("Debian-Security", mirrors["Debian"]) if security else mirrors["Debian"]
-        lines.append(f"deb [signed-by={KEYRING}] {uri} {suite} main\n")
+        uri = mirrors.get("Debian-Security" if suite.endswith("-security") else "Debian")
+        if uri:  # without a security archive, the suite's main one has to do
+            lines.append(f"deb [signed-by={KEYRING}] {uri} {suite} main\n")
     (folder / "sources.list").write_text("".join(lines))
     settings = {
         "Dir::Etc::sourcelist": folder / "sources.list",

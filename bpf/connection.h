@@ -46,21 +46,8 @@ static __always_inline void end_connection(struct connection_key *key, struct co
     connections.delete(key);
 }
 
-/* A new handle, or one that was made new (`again`), which counts only if it has moved data. */
-static __always_inline void begin_connection(u64 handle, bool again, u16 probe, u16 image) {
-    struct connection_key key = connection_key_of(handle);
-    struct connection *connection = connections.lookup(&key);
-    u16 flags = FLAG_FROM_START;
-    if (connection) {
-        if (again && !connection->moved[DIRECTION_READ] && !connection->moved[DIRECTION_WRITE])
-            return;
-        if (again)
-            flags |= connection->flags & (FLAG_CLIENT | FLAG_SERVER);
-        end_connection(&key, connection);
-    } else if (again) {
-        return;
-    }
-    connection = new_connection(&key, flags, probe, image);
+static __always_inline void start_connection(struct connection_key *key, u16 flags, u16 probe, u16 image) {
+    struct connection *connection = new_connection(key, flags | FLAG_FROM_START, probe, image);
     if (!connection)
         return;
     struct event_header *header = ring.ringbuf_reserve(sizeof(*header));
@@ -68,18 +55,34 @@ static __always_inline void begin_connection(u64 handle, bool again, u16 probe, 
         count_lost(0);
         return;
     }
-    fill_header(header, EVENT_BIRTH, handle, connection, probe, image);
+    fill_header(header, EVENT_BIRTH, key->handle, connection, probe, image);
     ring.ringbuf_submit(header, wake_flags(sizeof(*header)));
 }
 
-static __always_inline void free_handle(u64 handle) {
+/* The library returned a new handle. */
+static __always_inline void begin_connection(u64 handle, u16 probe, u16 image) {
+    struct connection_key key = connection_key_of(handle);
+    struct connection *connection = connections.lookup(&key);
+    if (connection)
+        end_connection(&key, connection);
+    start_connection(&key, 0, probe, image);
+}
+
+/* The handle is freed, or (`renew`) made new for another connection, which counts only if it has moved data. */
+static __always_inline void end_handle(u64 handle, bool renew, u16 probe, u16 image) {
     struct connection_key key = connection_key_of(handle);
     struct connection *connection = connections.lookup(&key);
     if (!connection)
         return;
-    if (connection->references) {
+    u16 role = connection->flags & (FLAG_CLIENT | FLAG_SERVER);
+    if (renew) {
+        if (!connection->moved[DIRECTION_READ] && !connection->moved[DIRECTION_WRITE])
+            return;
+    } else if (connection->references) {
         connection->references--;
         return;
     }
     end_connection(&key, connection);
+    if (renew)
+        start_connection(&key, role, probe, image);
 }

@@ -21,10 +21,14 @@ static __always_inline void fill_data(struct data_event *event, struct frame *fr
     event->direction = place->direction;
 }
 
-/* `bytes` is at most what the record has room for; the callers show it to the verifier. */
-static __always_inline void copy_and_submit(struct data_event *event, u64 address, u64 bytes, u64 room) {
+/* `room` is what was reserved; `bytes` is at most what it holds beside the header, which the verifier knows
+ * from the branch that chose it. */
+static __always_inline void fill_and_submit(struct data_event *event, struct frame *frame,
+                                            struct connection *connection, struct data_place *place,
+                                            u64 bytes, u64 room) {
+    fill_data(event, frame, connection, place);
     event->captured = bytes;
-    if (bpf_probe_read_user(event + 1, bytes, (void *)address)) {
+    if (bpf_probe_read_user(event + 1, bytes, (void *)place->address)) {
         event->captured = 0;
         event->header.flags |= FLAG_UNREADABLE;
         count(COUNT_UNREADABLE, bytes);
@@ -32,74 +36,45 @@ static __always_inline void copy_and_submit(struct data_event *event, u64 addres
     ring.ringbuf_submit(event, wake_flags(room));
 }
 
-/* Records come in size classes, so that their space is reserved at a constant size and filled in place. */
-#define CLASS_256 (256 - sizeof(struct data_event))
-#define CLASS_1K (1024 - sizeof(struct data_event))
-#define CLASS_4K (4096 - sizeof(struct data_event))
-#define CLASS_8K (8192 - sizeof(struct data_event))
+#define FULL_RECORD (sizeof(struct data_event) + CHUNK_BYTES)
 
 static __always_inline void emit_chunk(struct frame *frame, struct connection *connection,
                                        struct data_place *place) {
-    struct data_event *event = ring.ringbuf_reserve(sizeof(struct data_event) + CHUNK_BYTES);
-    if (!event) {
+    struct data_event *event = ring.ringbuf_reserve(FULL_RECORD);
+    if (event)
+        fill_and_submit(event, frame, connection, place, CHUNK_BYTES, FULL_RECORD);
+    else
         count_lost(place->length);
-        return;
-    }
-    fill_data(event, frame, connection, place);
-    copy_and_submit(event, place->address, CHUNK_BYTES, sizeof(struct data_event) + CHUNK_BYTES);
 }
 
-#define EMIT_TAIL_CLASS(name, room)                                                                          \
-    static __always_inline void name(struct data_event *event, struct frame *frame,                          \
-                                     struct connection *connection, struct data_place *place, u64 bytes) {   \
-        fill_data(event, frame, connection, place);                                                          \
-        asm volatile("" : "+r"(bytes));                                                                      \
-        if (bytes > (room))                                                                                  \
-            bytes = (room);                                                                                  \
-        copy_and_submit(event, place->address, bytes, sizeof(struct data_event) + (room));                   \
-    }
-
-EMIT_TAIL_CLASS(emit_256, CLASS_256)
-EMIT_TAIL_CLASS(emit_1k, CLASS_1K)
-EMIT_TAIL_CLASS(emit_4k, CLASS_4K)
-EMIT_TAIL_CLASS(emit_8k, CLASS_8K)
-EMIT_TAIL_CLASS(emit_16k, CHUNK_BYTES)
-
+/* Records come in size classes, so that their space is reserved at a constant size and filled in place. */
 static __always_inline void emit_tail(struct frame *frame, struct connection *connection,
                                       struct data_place *place, u64 bytes) {
     struct data_event *event;
-    if (bytes <= CLASS_256) {
+    u64 room;
+    asm volatile("" : "+r"(bytes)); /* or clang compares something else than what it passes on */
+    if (bytes <= 256 - sizeof(*event)) {
+        room = 256;
         event = ring.ringbuf_reserve(256);
-        if (event) {
-            emit_256(event, frame, connection, place, bytes);
-            return;
-        }
-    } else if (bytes <= CLASS_1K) {
+    } else if (bytes <= 1024 - sizeof(*event)) {
+        room = 1024;
         event = ring.ringbuf_reserve(1024);
-        if (event) {
-            emit_1k(event, frame, connection, place, bytes);
-            return;
-        }
-    } else if (bytes <= CLASS_4K) {
+    } else if (bytes <= 4096 - sizeof(*event)) {
+        room = 4096;
         event = ring.ringbuf_reserve(4096);
-        if (event) {
-            emit_4k(event, frame, connection, place, bytes);
-            return;
-        }
-    } else if (bytes <= CLASS_8K) {
+    } else if (bytes <= 8192 - sizeof(*event)) {
+        room = 8192;
         event = ring.ringbuf_reserve(8192);
-        if (event) {
-            emit_8k(event, frame, connection, place, bytes);
-            return;
-        }
+    } else if (bytes <= CHUNK_BYTES) {
+        room = FULL_RECORD;
+        event = ring.ringbuf_reserve(FULL_RECORD);
     } else {
-        event = ring.ringbuf_reserve(sizeof(struct data_event) + CHUNK_BYTES);
-        if (event) {
-            emit_16k(event, frame, connection, place, bytes);
-            return;
-        }
+        return;
     }
-    count_lost(place->length);
+    if (event)
+        fill_and_submit(event, frame, connection, place, bytes, room);
+    else
+        count_lost(place->length);
 }
 
 /* `moved` > 0 bytes at frame->buffer. */

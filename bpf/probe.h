@@ -148,13 +148,14 @@ static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 
     switch (kind ? kind : probe->kind) {
     case PROBE_BIRTH:
         if (probe->handle) {
-            if (!inside_birth())
-                begin_connection(handle, true, index, image);
+            if (inside_birth())
+                return;
+            end_handle(handle, true, index, image);
             return;
         }
         break;
     case PROBE_FREE:
-        free_handle(handle);
+        end_handle(handle, false, index, image);
         return;
     case PROBE_REFERENCE:
         take_reference(handle);
@@ -347,7 +348,7 @@ int on_exit(struct pt_regs *ctx) {
         break;
     case PROBE_BIRTH:
         if (returned)
-            begin_connection(returned, false, index, frame->image);
+            begin_connection(returned, index, frame->image);
         break;
     case PROBE_DETAIL:
         exit_detail(frame, probe, returned);

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import Self
 
 from tlstap.discovery.cache import ReportCache
 from tlstap.discovery.command import files_of_command
-from tlstap.discovery.scan import Scanner
+from tlstap.discovery.scan import Image, Scanner
 from tlstap.errors import ElfError, ProcessGoneError, UsageError
 from tlstap.library import Library
 from tlstap.records import Lost, TraceRecord
@@ -28,7 +29,7 @@ from tlstap.tracing.child import Child
 from tlstap.tracing.connections import RING_FULL, ConnectionTracker
 from tlstap.tracing.engine import Engine, Totals
 from tlstap.tracing.filters import Filters
-from tlstap.tracing.kernel import Attachment, Sockets, kernel_facts, require_privilege
+from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets, kernel_facts, require_privilege
 from tlstap.tracing.layout import Counter, EventKind
 from tlstap.tracing.machine import Machine, ProbedImage
 from tlstap.tracing.plan import ProbeTable
@@ -135,7 +136,34 @@ class Session:
             self.child = Child(options.command)
             self._cleanup.callback(self.child.close)
             filters = _with_child(filters, self.child.pid)
+        # All known libraries are looked for, so that one that was not asked for is never taken for another.
+        known = self._registry.libraries.values()
+        self.scanner = Scanner(known, self._registry.locate, ReportCache(known))
+        self._cleanup.callback(self.scanner.close)
         table = ProbeTable(libraries)
+        with ThreadPoolExecutor(1) as pool:
+            # The compiler leaves Python alone meanwhile.
+            scan = pool.submit(self._scan)
+            self._make_engine(table, libraries, facts, filters)
+            images = scan.result()
+        attacher = Attacher(self.engine, table, self._machine, libraries)
+        self.coverage: Coverage = attacher.coverage
+        attacher.attach(images)
+        self.scanner.save()
+        self._watch = Watch(self.scanner, attacher, self._pids_to_scan, self._tell_found)
+        self._watch.start()
+        self._cleanup.callback(self._watch.end)
+        if self.child is not None:
+            self._reader.watch(self.child.pidfd)
+            self.child.release()
+        if options.duration is not None:
+            self._deadline = time.monotonic() + options.duration
+        self._raise_priority()
+
+    def _make_engine(
+        self, table: ProbeTable, libraries: Sequence[Library], facts: KernelFacts, filters: Filters
+    ) -> None:
+        options = self._options
         snippets = dict(found for library in libraries if (found := self._registry.snippet(library)))
         self.engine = Engine(
             table,
@@ -153,37 +181,22 @@ class Session:
         ring = Ring(self.engine.ring_fd, options.buffer_bytes)
         self._reader = Reader(ring, self.engine.reader_sleeps)
         self._cleanup.callback(self._reader.close)
-        self._discover(libraries, table)
-        if self.child is not None:
-            self._reader.watch(self.child.pidfd)
-            self.child.release()
-        if options.duration is not None:
-            self._deadline = time.monotonic() + options.duration
-        self._raise_priority()
 
-    def _discover(self, libraries: Sequence[Library], table: ProbeTable) -> None:
-        """Probe what is there, then watch for what comes."""
-        # All known libraries are looked for, so that one that was not asked for is never taken for another.
-        known = self._registry.libraries.values()
-        scanner = Scanner(known, self._registry.locate, ReportCache(known))
-        self._cleanup.callback(scanner.close)
-        attacher = Attacher(self.engine, table, self._machine, libraries)
-        self.coverage: Coverage = attacher.coverage
-        filters = self._options.filters
-        pids = sorted(filters.pids) if filters.pids else None
-        images = scanner.scan(pids)
+    def _scan(self) -> list[Image]:
+        """The images that are there now, or soon will be."""
+        pids = self._pids_to_scan()
+        images = self.scanner.scan(pids)
         if pids is None:
-            images += scanner.scan_ldcache()
+            images += self.scanner.scan_ldcache()
         if self.child is not None:
             for path in files_of_command(self._options.command, os.environ):
                 with contextlib.suppress(ElfError):  # the kernel will say what it thinks of it
-                    images += scanner.scan_files([path])
-        attacher.attach(images)
-        scanner.save()
-        self.scanner = scanner
-        self._watch = Watch(scanner, attacher, lambda: pids, self._tell_found)
-        self._watch.start()
-        self._cleanup.callback(self._watch.end)
+                    images += self.scanner.scan_files([path])
+        return images
+
+    def _pids_to_scan(self) -> list[int] | None:
+        pids = self._options.filters.pids
+        return sorted(pids) if pids and not self._options.command else None
 
     def _chosen_libraries(self) -> list[Library]:
         names = self._options.filters.libraries

@@ -30,7 +30,9 @@ _SHOWN_PROCESSES = 4
         ("tlstap libs --json | jq '.images[].path'", "for programs"),
     ],
 )
-@click.option("-p", "--pid", "pids", type=click.IntRange(min=1), multiple=True, help="Only what this process maps.")
+@click.option(
+    "-p", "--pid", "pids", type=click.IntRange(min=1), multiple=True, help="Only what this process maps."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--no-plugin", "excluded", metavar="NAME", multiple=True, help="Don't load this plugin.")
 def command(pids: tuple[int, ...], as_json: bool, excluded: tuple[str, ...]) -> None:

@@ -109,7 +109,9 @@ def _address(
     if name in lookup.ambiguous:
         addresses = ", ".join(f"{address:#x}" for address in lookup.ambiguous[name][:4])
         raise _NotFoundError(f"several functions have this name ({addresses})")
-    raise _NotFoundError("no symbol" if locator is None else "no symbol, and not found by its callers")
+    raise _NotFoundError(
+        "no symbol" if locator is None else f"no symbol, and {library.name}'s locator did not find it"
+    )
 
 
 def _ask(image: ElfImage, library: Library, name: str, locator: Locator) -> int | None:

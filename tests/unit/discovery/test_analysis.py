@@ -171,7 +171,7 @@ def test_a_locator_decides_about_a_symbol_too() -> None:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (RuntimeError("broken\nplugin"), "the locator failed: RuntimeError: broken"),
+        (RuntimeError("broken\nplugin"), "the locator failed: RuntimeError: broken plugin"),
         (0, "the locator answered 0, which is not in an executable segment"),
         (-1, "the locator answered -1"),
         (1 << 70, "the locator answered 1180591620717411303424"),

@@ -105,7 +105,16 @@ class Registry:
 
     def plugin_of(self, library: Library) -> Plugin:
         """The plugin that declared `library`."""
-        return self._owners[f"library {library.name}"]
+        return self._owners[f"libraries: {library.name}"]
+
+    def declared_by(self, plugin: Plugin) -> dict[str, list[str]]:
+        """Names of the libraries, protocols and formats that a plugin declared."""
+        declared: dict[str, list[str]] = {"libraries": [], "protocols": [], "formats": []}
+        for claim, owner in self._owners.items():
+            kind, _, name = claim.partition(": ")
+            if owner is plugin and kind in declared:
+                declared[kind].append(name)
+        return declared
 
     def locate(self, image: ElfImage, library: Library, function: str) -> int | None:
         """Ask the plugin that declared `library` (tlstap_locate)."""
@@ -165,7 +174,7 @@ class Registry:
             self.failures.append(Failure(point.name, distribution, str(error)))
 
     def _register(self, plugin: Plugin) -> None:
-        self._claim(f"plugin {plugin.name}", plugin)
+        self._claim("plugins", plugin.name, plugin)
         try:
             self.manager.register(plugin.implementation, name=plugin.name)
             self.manager.check_pending()
@@ -185,11 +194,11 @@ class Registry:
         protocols: list[Protocol] = self._call(plugin, "tlstap_protocols", Protocol)
         sinks: list[SinkType] = self._call(plugin, "tlstap_sinks", SinkType)
         for library in libraries:
-            self._claim(f"library {library.name}", plugin)
+            self._claim("libraries", library.name, plugin)
         for protocol in protocols:
-            self._claim(f"protocol {protocol.name}", plugin)
+            self._claim("protocols", protocol.name, plugin)
         for sink in sinks:
-            self._claim(f"output format {sink.name}", plugin)
+            self._claim("formats", sink.name, plugin)
         self.libraries.update((library.name, library) for library in libraries)
         self.protocols.extend(protocols)
         self.sinks.update((sink.name, sink) for sink in sinks)
@@ -210,11 +219,11 @@ class Registry:
             declared.extend(answer)
         return declared
 
-    def _claim(self, thing: str, plugin: Plugin) -> None:
-        owner = self._owners.setdefault(thing, plugin)
+    def _claim(self, kind: str, name: str, plugin: Plugin) -> None:
+        owner = self._owners.setdefault(f"{kind}: {name}", plugin)
         if owner is not plugin:
             raise _BrokenError(
-                f"{thing} is already declared by plugin {owner.name} ({owner.distribution}); "
+                f"the name {name!r} (of {kind}) is taken by plugin {owner.name} of {owner.distribution}; "
                 f"uninstall {plugin.distribution} or {owner.distribution}, or leave one out with --no-plugin"
             )
 

@@ -25,7 +25,8 @@ def say_coverage(session: Session) -> None:
         say(problem)
     _say_what_is_dark(session)
     libraries = _count(len(images), "library", "libraries")
-    say(f"tracing {libraries} in {_count(len(pids), 'process', 'processes')}")
+    where = "the command" if session.child else _count(len(pids), "process", "processes")
+    say(f"tracing {libraries} in {where}")
 
 
 def _image_text(one: ProbedImage, pids: Iterable[int]) -> str:
@@ -57,7 +58,8 @@ def _say_what_is_dark(session: Session) -> None:
         say(f"process {pid} has no TLS library that is traced; waiting for it to load one")
     for kind, diagnostic in session.scanner.diagnostics.left_out.items():
         if kind in ("malformed", "unreadable"):
-            say(f"{_count(diagnostic.count, 'file', 'files')} {kind}, for example {diagnostic.example}")
+            more = f" (and {diagnostic.count - 1} more)" if diagnostic.count > 1 else ""
+            say(f"left out: {diagnostic.example}{more}")
 
 
 def say_summary(session: Session, emitter: Emitter) -> None:
@@ -70,6 +72,8 @@ def say_summary(session: Session, emitter: Emitter) -> None:
             f"{_count(summary.lost_bytes, 'byte', 'bytes')} lost; a larger --buffer may help"
         )
     say(f"{_count(emitter.events, 'event', 'events')}, {lost}")
+    if summary.left_out_records:
+        say(f"{_count(summary.left_out_records, 'captured record', 'captured records')} left out")
     for size, what in (
         (summary.unreadable_bytes, "could not be read from their process's memory"),
         (summary.beyond_bound_bytes, "were beyond the 4 MiB that are captured of one call"),

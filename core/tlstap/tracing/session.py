@@ -7,6 +7,7 @@ step take records. A second thread (attacher.Watch) finds what appears meanwhile
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,9 @@ LARGEST_BUFFER_BYTES = 1 << 30
 DRAIN_SECONDS = 0.004
 """The ring is drained at least this often while records are looked at."""
 
+PATIENCE_SECONDS = 0.3
+"""After the end, before the user is told that there is still much to write."""
+
 HOUSEKEEPING_SECONDS = 1.0
 READER_NICENESS = -15
 
@@ -71,6 +75,7 @@ class Summary:
     beyond_bound_bytes: int = 0
     nested_too_deep: int = 0
     implausible: int = 0
+    left_out_records: int = 0
 
 
 class Session:
@@ -90,7 +95,7 @@ class Session:
         self._registry = registry
         self._options = options
         self._tell = tell
-        self._started = self._stopping = False
+        self._started = self._stopping = self._hurry = False
         self._deadline: float | None = None
         self._ended_unheard: list[Totals] = []
         self._housekeeping_due = 0.0
@@ -219,7 +224,11 @@ class Session:
             self._cleanup.callback(os.setpriority, os.PRIO_PROCESS, 0, before)
 
     def stop(self) -> None:
-        """End the trace: `records` yields what was captured, then ends. For signal handlers and threads."""
+        """End the trace: `records` yields what was captured, then ends. For signal handlers and threads.
+
+        A second call leaves out what was captured and not yet yielded; it is counted.
+        """
+        self._hurry = self._stopping
         self._stopping = True
         self._reader.wake()
 
@@ -316,10 +325,7 @@ class Session:
     def _last_records(self) -> Iterator[TraceRecord]:
         """After detaching: what is in the ring, then the ends."""
         ended = [*self._ended_unheard, *self.engine.take_ended()]
-        self._drain()
-        while self._reader.backlog:
-            yield from self._records_for(DRAIN_SECONDS)
-            self._drain()
+        yield from self._captured()
         for totals in ended:
             yield from self._tracker.ended_unheard(totals)
         yield from self._tracker.finish()
@@ -330,9 +336,25 @@ class Session:
         self.summary.beyond_bound_bytes = counters[Counter.BEYOND_BOUND]
         self.summary.nested_too_deep = counters[Counter.NESTED_TOO_DEEP]
         self.summary.implausible = counters[Counter.IMPLAUSIBLE]
+        self.summary.left_out_records = len(self._reader.backlog)
         unknown = self.summary.lost_bytes - self._tracker.known_lost_bytes
         if self.summary.lost_records:
             yield Lost(None, None, time.time_ns(), self.summary.lost_records, max(0, unknown), RING_FULL)
+
+
+    def _captured(self) -> Iterator[TraceRecord]:
+        """What is in the ring and the backlog, unless the user can't wait for it."""
+        patience = time.monotonic() + PATIENCE_SECONDS
+        self._drain()
+        while self._reader.backlog and not self._hurry:
+            yield from self._records_for(DRAIN_SECONDS)
+            self._drain()
+            if time.monotonic() > patience:
+                patience = math.inf
+                self._tell(
+                    f"detached; {len(self._reader.backlog):,} captured records are still to be written, "
+                    "stop once more to leave them out"
+                )
 
 
 def _tgid(raw: bytes) -> int:

@@ -52,8 +52,9 @@ apps: $(STAMPS)/test ## real probes on real applications
 bench: $(STAMPS)/bench ## requests per second beside sslsniff and bpftrace
 	$(ROOT) $(BIN)/python -m bench.run
 
-screenshot: $(STAMPS)/demo ## the demo's output as docs/demo.svg
-	$(BIN)/python -m scripts.screenshot docs/demo.svg
+screenshot: $(STAMPS)/demo ## the demo's output as docs/screenshot.svg
+	$(BIN)/python -m scripts.demo -f json >build/demo.json
+	$(BIN)/python docs/screenshot.py build/demo.json docs/screenshot.svg
 
 install: $(STAMPS)/run ## put tlstap where root's PATH finds it
 	rm -rf build/wheels

@@ -81,15 +81,16 @@ def tlstap_command(*arguments: str) -> list[str]:
     return [*sudo, str(TLSTAP), *arguments]
 
 
-def main() -> int:
-    """Run the demo; the exit status is curl's."""
+def main(options: list[str]) -> int:
+    """Run the demo with further options for tlstap; the exit status is curl's."""
     with tempfile.TemporaryDirectory(prefix="tlstap-demo-") as name:
         certificate, key = make_certificate(Path(name))
         with https_server(certificate, key) as port:
             command = curl_command(certificate, port)
-            print(f"$ tlstap -- {shlex.join(command)}\n", flush=True)
-            return subprocess.run(tlstap_command("--", *command), check=False).returncode
+            # On stderr, so that `-f json` gives a clean capture on stdout.
+            print(f"$ tlstap {shlex.join([*options, '--', *command])}\n", file=sys.stderr, flush=True)
+            return subprocess.run(tlstap_command(*options, "--", *command), check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -67,6 +67,18 @@ TERMINATED = 128 + signal.SIGTERM
     metavar="BYTES",
     help="Size of the buffer between kernel and tlstap, a power of two; more for bursts of traffic.",
 )
+@click.option(
+    "--attach",
+    type=click.Choice(["auto", "multi", "single"]),
+    default="auto",
+    help="How to attach probes: many at once (Linux 6.6) or one by one. Default: what the kernel has.",
+)
+@click.option(
+    "--sockets",
+    type=click.Choice(["auto", "tracepoint", "kprobe", "syscall", "none"]),
+    default="auto",
+    help="How to learn the addresses of connections. Default: the best that the kernel has.",
+)
 @output_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -78,6 +90,8 @@ def command(
     no_plugin: tuple[str, ...],
     duration: float | None,
     buffer: int,
+    attach: str,
+    sockets: str,
     output: OutputArguments,
     command: tuple[str, ...],
 ) -> int:
@@ -89,10 +103,18 @@ def command(
     """
     from tlstap.cli.loading import load_registry
     from tlstap.tracing.filters import Filters
+    from tlstap.tracing.kernel import Attachment, Sockets
     from tlstap.tracing.session import Options
 
     filters = Filters(frozenset(pid), uid, frozenset(comm), frozenset(exe), libraries=lib)
-    options = Options(filters, duration, buffer, command)
+    options = Options(
+        filters,
+        duration,
+        buffer,
+        command,
+        attachment=None if attach == "auto" else Attachment[attach.upper()],
+        sockets=None if sockets == "auto" else (Sockets[sockets.upper()],),
+    )
     return trace(load_registry(no_plugin), options, output)
 
 

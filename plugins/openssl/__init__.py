@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 READ = "ssl_read_internal"
 WRITE = "ssl_write_internal"
 
+# GnuTLS's wrapper for OpenSSL programs has all but the last.
+SYMBOLS = ("SSL_read", "SSL_write", "SSL_new", "SSL_free", "SSL_ctrl")
+
 # SSL_peek and SSL_peek_ex are no reads: their bytes come again with the next read. SSL_read_early_data and
 # SSL_write_early_data go through SSL_read_ex and SSL_write_ex.
 PROBES: tuple[Probe, ...] = (
-    DataProbe(function=READ, locate=True, direction="read", moved=OutPointer(argument=4), success="one"),
+    DataProbe(function=READ, locate=True, direction="read", moved=OutPointer(argument=4)),
     DataProbe(function="SSL_read", unless=(READ,), direction="read"),
     DataProbe(
         function="SSL_read_ex", unless=(READ,), direction="read", moved=OutPointer(argument=4), success="one"
@@ -48,7 +51,6 @@ PROBES: tuple[Probe, ...] = (
         unless=("SSL_write_ex2",),
         direction="write",
         moved=OutPointer(argument=4),
-        success="one",
     ),
     DataProbe(
         function=WRITE,
@@ -56,7 +58,6 @@ PROBES: tuple[Probe, ...] = (
         when=("SSL_write_ex2",),
         direction="write",
         moved=OutPointer(argument=5),
-        success="one",
     ),
     DataProbe(function="SSL_write", unless=(WRITE,), direction="write"),
     DataProbe(
@@ -93,9 +94,7 @@ OPENSSL = Library(
     name="openssl",
     title="OpenSSL",
     # A BoringSSL or AWS-LC, which export the same names, carries the paths of C++ sources.
-    recognise=Recognise(
-        symbols=("SSL_read", "SSL_write", "SSL_new", "SSL_free"), not_strings=("ssl_lib.cc\0", "LibreSSL ")
-    ),
+    recognise=Recognise(symbols=SYMBOLS, not_strings=("ssl_lib.cc\0", "LibreSSL ")),
     version=VersionString(pattern=r"OpenSSL (\d+\.\d+\.\d+[a-z]*)[- ]", companion="libcrypto.so"),
     sonames=("libssl.so",),
     probes=PROBES,
@@ -106,7 +105,7 @@ LIBRESSL = Library(
     name="libressl",
     title="LibreSSL",
     recognise=Recognise(
-        symbols=("SSL_read", "SSL_write", "SSL_new", "SSL_free"),
+        symbols=SYMBOLS,
         strings=("LibreSSL ",),
         not_strings=("ssl_lib.cc\0",),
     ),

@@ -241,7 +241,12 @@ static __always_inline void exit_handshake(struct thread *thread, struct frame *
     fill_header(&event->header, EVENT_HANDSHAKE, frame->handle, connection, frame->probe, frame->image);
     event->header.detail = 1;
     event->duration_ns = connection->handshake_last_ns - connection->handshake_start_ns;
+#ifdef SOCKETS_SYSCALL
+    /* /proc knows the descriptor's socket only while it is open. */
+    ring.ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+#else
     ring.ringbuf_submit(event, wake_flags(sizeof(*event)));
+#endif
 }
 
 #define MAX_DETAILS 32 /* records for each connection */

@@ -99,7 +99,7 @@ class _Event(Model):
     time_ns: int
     """Wall clock, nanoseconds since the epoch."""
     seq: int
-    """Rises by one with each event of a run, also with those that a filter on kinds left out."""
+    """Rises with each event that was made in a run; one that a filter on kinds left out leaves a hole."""
 
 
 class _ConnectionEvent(_Event):

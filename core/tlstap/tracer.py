@@ -9,7 +9,7 @@ from typing import Self
 from tlstap import schema
 from tlstap.convert import KIND_OF, to_event
 from tlstap.errors import UsageError
-from tlstap.pipeline import Pipeline
+from tlstap.pipeline import Passthrough, Pipeline
 from tlstap.records import Record
 from tlstap.registry import Registry
 from tlstap.tracing.filters import Filters
@@ -93,7 +93,10 @@ class Tracer:
             seq += 1
 
     def _records(self) -> Iterator[Record]:
-        pipeline = Pipeline(self._registry.protocols, on_problem=self._on_message)
+        decoded = self._kinds is None or "http" in self._kinds
+        pipeline = (
+            Pipeline(self._registry.protocols, on_problem=self._on_message) if decoded else Passthrough()
+        )
         for record in self._session.records():
             yield from pipeline.feed(record)
         yield from pipeline.finish(self._session.now())

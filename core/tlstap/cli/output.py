@@ -112,7 +112,9 @@ def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> It
     to_file = arguments.file is not None and arguments.file != "-"
     stream = create_private(arguments.file) if to_file and arguments.file else _standard_output()
     try:
-        emitter = Emitter(sink_type.create(stream, options_for(arguments, stream)), stream)
+        shown = sink_type.kinds if arguments.only is None else sink_type.kinds & arguments.only
+        sink = sink_type.create(stream, options_for(arguments, stream))
+        emitter = Emitter(sink, stream, wants_messages="http" in shown)
         yield emitter
         emitter.close()
     finally:

@@ -53,10 +53,9 @@ def command(file: str, output: OutputArguments, no_plugin: tuple[str, ...]) -> i
 
 def _replay(file: str, descriptor: int, size: int, output: OutputArguments, registry: Registry) -> None:
     from tlstap.capture import CaptureReader, read_lines
-    from tlstap.pipeline import Pipeline
+    from tlstap.pipeline import Passthrough, Pipeline
 
     name = "stdin" if file == STDIN else file
-    pipeline = Pipeline(registry.protocols, on_problem=say)
     error: CaptureError | None = None
     # Not where the records themselves go by.
     watched = not (output.file is None and sys.stdout is not None and sys.stdout.isatty())
@@ -64,6 +63,7 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
         open_output(output, registry.sinks) as emitter,
         progress(f"Reading {escape(name)}", size or None, enabled=watched) as line,
     ):
+        pipeline = Pipeline(registry.protocols, on_problem=say) if emitter.wants_messages else Passthrough()
         done = 0
 
         def read() -> bytes:

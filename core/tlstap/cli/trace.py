@@ -121,12 +121,12 @@ def command(
 def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
     """Trace and write to the output that was asked for; the exit status."""
     from tlstap.cli.coverage import say_coverage, say_summary
-    from tlstap.pipeline import Pipeline
+    from tlstap.pipeline import Passthrough, Pipeline
     from tlstap.tracing.session import Session
 
     session = Session(registry, options, say)
-    pipeline = Pipeline(registry.protocols, on_problem=say)
     with open_output(output, registry.sinks) as emitter:
+        pipeline = Pipeline(registry.protocols, on_problem=say) if emitter.wants_messages else Passthrough()
         with progress("Looking for TLS libraries and compiling the BPF program"):
             session.start()
         with session, _signals(session):

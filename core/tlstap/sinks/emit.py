@@ -13,12 +13,14 @@ from tlstap.sinks.base import Sink
 class Emitter:
     """The end of the way: every record of a run goes through `write`, in order.
 
-    `events` is how many events there were, shown or not. Call `flush` after each batch of records, so that
+    `events` is how many events there were, shown or not; `wants_messages` tells whether the sink shows
+    anything that has to be decoded. Call `flush` after each batch of records, so that
     somebody who reads from a pipe has them at once.
     """
 
-    def __init__(self, sink: Sink, stream: TextIO) -> None:
+    def __init__(self, sink: Sink, stream: TextIO, *, wants_messages: bool = True) -> None:
         self.events = 0
+        self.wants_messages = wants_messages
         self._sink = sink
         self._stream = stream
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from tlstap.records import Closed, Connection, Data, Handshake, Lost, Opened, TraceRecord
 from tlstap.schema import LibraryInfo, Process
 from tlstap.tracing import layout
-from tlstap.tracing.addresses import ends_of
+from tlstap.tracing.addresses import Ends
 from tlstap.tracing.engine import Totals
 from tlstap.tracing.layout import DIRECTIONS, EventKind, Flag
 
@@ -44,6 +44,9 @@ class Surroundings(Protocol):
 
     def describe(self, probe: int, value: bytes) -> tuple[str, str]:
         """The detail that a probe captured: which field of a connection, and its text ("": says nothing)."""
+
+    def ends(self, address: bytes, pid: int) -> Ends | None:
+        """Both ends of a socket, from a struct address."""
 
     def totals(self, handle: int, pid: int) -> Totals | None:
         """What BPF counts for the connection that a handle has now."""
@@ -209,7 +212,7 @@ class ConnectionTracker:
 
     def _learn(self, state: _State, address: bytes, flags: int) -> None:
         connection = state.connection
-        if address != state.address and (ends := ends_of(address, state.key[0])):
+        if address != state.address and (ends := self._ask.ends(address, state.key[0])):
             connection.local, connection.remote = ends
         state.address, state.flags = address, flags
         connection.inferred = bool(flags & Flag.INFERRED) and connection.remote is not None

@@ -11,10 +11,13 @@ from tlstap.discovery.scan import Image
 from tlstap.errors import ProcessGoneError
 from tlstap.library import Library
 from tlstap.schema import LibraryInfo, Process
+from tlstap.tracing import layout
+from tlstap.tracing.addresses import Ends, ends_of
 from tlstap.tracing.engine import Engine, Totals
 from tlstap.tracing.plan import ProbeTable
 
 MAX_PROCESSES = 4096
+MAX_SOCKETS = 4096
 
 Describe = Callable[[Library, str, bytes], str | None]
 
@@ -50,6 +53,7 @@ class Machine:
         self._images: list[ProbedImage] = []
         self._adding = threading.Lock()
         self._processes: dict[int, _ProcessFacts] = {}
+        self._sockets: dict[tuple[int, bytes], Ends] = {}
         self.engine: Engine | None = None
 
     @property
@@ -130,6 +134,20 @@ class Machine:
         library = next((one.library for one in self._images if declared in one.library.probes), None)
         text = self._describe(library, declared.detail, value) if library else None
         return declared.detail, value.decode("utf-8", "backslashreplace") if text is None else text
+
+    # ---- sockets ----
+
+    def look_at_socket(self, pid: int, address: bytes) -> None:
+        """Ask /proc about a descriptor while its process is there."""
+        if layout.ADDRESS.unpack(address)[4] == layout.FAMILY_DESCRIPTOR:
+            if len(self._sockets) >= MAX_SOCKETS:
+                self._sockets.clear()
+            if ends := ends_of(address, pid):
+                self._sockets[pid, address] = ends
+
+    def ends(self, address: bytes, pid: int) -> Ends | None:
+        """Both ends of a socket, from a struct address; None if it is none, or gone."""
+        return self._sockets.pop((pid, address), None) or ends_of(address, pid)
 
     def totals(self, handle: int, pid: int) -> Totals | None:
         """What BPF counts for the connection that a handle has now."""

@@ -287,6 +287,8 @@ class Session:
             match raw[layout.KIND_OFFSET]:
                 case EventKind.BIRTH:
                     self._machine.look_at_process(_tgid(raw))
+                case EventKind.HANDSHAKE:
+                    self._machine.look_at_socket(_tgid(raw), layout.HEADER.unpack_from(raw)[12])
                 case EventKind.EXEC:
                     self._machine.look_at_process(_tgid(raw), layout.text_of(raw))
                     self._watch.look_at(_tgid(raw))

@@ -134,8 +134,8 @@ class Registry:
         plugin = self.plugin_of(library)
         package = getattr(plugin.implementation, "__name__", type(plugin.implementation).__module__)
         try:
-            text = files(package).joinpath(library.snippet).read_text()
-        except (OSError, ModuleNotFoundError, TypeError) as error:
+            text = files(package).joinpath(library.snippet).read_text("utf-8")
+        except (OSError, ModuleNotFoundError, TypeError, UnicodeDecodeError) as error:
             raise PluginError(
                 f"plugin {plugin.name} ({plugin.distribution}): snippet {library.snippet!r} "
                 f"of library {library.name} can't be read: {error}"
@@ -165,8 +165,7 @@ class Registry:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            self.failures.append(Failure(point.name, distribution, f"can't be imported: {reason}"))
+            self.failures.append(Failure(point.name, distribution, f"can't be imported: {_reason(error)}"))
             return
         try:
             self._register(Plugin(point.name, distribution, version, implementation))
@@ -208,10 +207,10 @@ class Registry:
         caller = self.manager.subset_hook_caller(hook, remove_plugins=others)
         try:
             answers = caller()
-        except ValidationError as error:
-            raise _BrokenError(f"{hook}: {_validation_text(error)}") from None
-        except Exception as error:
-            raise _BrokenError(f"{hook} raised {type(error).__name__}: {error}") from None
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise _BrokenError(f"{hook} raised {_reason(error)}") from None
         declared: list[Any] = []
         for answer in answers:
             if not isinstance(answer, Sequence) or not all(isinstance(item, kind) for item in answer):
@@ -220,16 +219,25 @@ class Registry:
         return declared
 
     def _claim(self, kind: str, name: str, plugin: Plugin) -> None:
-        owner = self._owners.setdefault(f"{kind}: {name}", plugin)
-        if owner is not plugin:
+        owner = self._owners.get(f"{kind}: {name}")
+        if owner is plugin:
+            raise _BrokenError(f"declares the name {name!r} (of {kind}) twice")
+        if owner is not None:
             raise _BrokenError(
                 f"the name {name!r} (of {kind}) is taken by plugin {owner.name} of {owner.distribution}; "
                 f"uninstall {plugin.distribution} or {owner.distribution}, or leave one out with --no-plugin"
             )
+        self._owners[f"{kind}: {name}"] = plugin
 
 
 class _BrokenError(PluginError):
     """One plugin is wrong; it alone is left out."""
+
+
+def _reason(error: BaseException) -> str:
+    """What a plugin raised, as one line."""
+    text = _validation_text(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _validation_text(error: ValidationError) -> str:

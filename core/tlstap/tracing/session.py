@@ -343,7 +343,6 @@ class Session:
         if self.summary.lost_records:
             yield Lost(None, None, time.time_ns(), self.summary.lost_records, max(0, unknown), RING_FULL)
 
-
     def _captured(self) -> Iterator[TraceRecord]:
         """What is in the ring and the backlog, unless the user can't wait for it."""
         patience = time.monotonic() + PATIENCE_SECONDS

@@ -18,12 +18,13 @@ NAMED_PROCESSES = 5
 def say_coverage(session: Session) -> None:
     """The first lines of a trace; the one that begins with "tracing" says that the probes are in place."""
     images = session.coverage.images
-    pids = set().union(*(one.image.pids for one in images)) & session.pids_of_interest()
+    wanted = session.pids_of_interest()
+    pids = set().union(*(one.image.pids for one in images)) & wanted
     for one in sorted(images, key=lambda one: (one.library.name, one.info.path or "")):
         say(_image_text(one, one.image.pids & pids))
     for problem in session.coverage.problems:
         say(problem)
-    _say_what_is_dark(session)
+    _say_what_is_dark(session, wanted)
     libraries = _count(len(images), "library", "libraries")
     where = "the command" if session.child else _count(len(pids), "process", "processes")
     say(f"tracing {libraries} in {where}")
@@ -46,12 +47,11 @@ def _process_text(pid: int) -> str:
         return str(pid)
 
 
-def _say_what_is_dark(session: Session) -> None:
+def _say_what_is_dark(session: Session, wanted: frozenset[int]) -> None:
     """Processes that were asked for and that nothing will be seen of, with the reason."""
     for image in session.scanner.images:
-        wanted = image.pids & session.pids_of_interest()
         for name in image.report.unsupported:
-            if wanted or session.asked_for_pids:
+            if image.pids & wanted:
                 say(f"{image.path}: has {name}, which no plugin supports")
     traced = set().union(*(one.image.pids for one in session.coverage.images))
     for pid in sorted(session.asked_for_pids - traced):

@@ -33,6 +33,11 @@ class OutputArguments:
     max_body: int | str | None = None
     color: str = "auto"
 
+    @property
+    def is_on_terminal(self) -> bool:
+        """Whether the records themselves go by on a terminal."""
+        return self.file is None and sys.stdout is not None and sys.stdout.isatty()
+
 
 _OPTIONS = (
     click.option(

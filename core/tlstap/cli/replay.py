@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -57,11 +56,9 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
 
     name = "stdin" if file == STDIN else file
     error: CaptureError | None = None
-    # Not where the records themselves go by.
-    watched = not (output.file is None and sys.stdout is not None and sys.stdout.isatty())
     with (
         open_output(output, registry.sinks) as emitter,
-        progress(f"Reading {escape(name)}", size or None, enabled=watched) as line,
+        progress(f"Reading {escape(name)}", size or None, enabled=not output.is_on_terminal) as line,
     ):
         pipeline = Pipeline(registry.protocols, on_problem=say) if emitter.wants_messages else Passthrough()
         done = 0

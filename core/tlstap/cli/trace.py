@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +129,10 @@ def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
         pipeline = Pipeline(registry.protocols, on_problem=say) if emitter.wants_messages else Passthrough()
         with progress("Looking for TLS libraries and compiling the BPF program"):
             session.start()
-        with session, _signals(session):
+        with session, _signals(session), ExitStack() as late:
             say_coverage(session)
-            for record in session.records(idle=emitter.flush):
+            writing = progress("Writing what was captured", enabled=not output.is_on_terminal)
+            for record in session.records(emitter.flush, ending=lambda: late.enter_context(writing)):
                 emitter.write(pipeline.feed(record))
             emitter.write(pipeline.finish(session.now()))
             emitter.flush()

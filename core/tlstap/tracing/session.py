@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tlstap.discovery import processes
 from tlstap.discovery.cache import ReportCache
 from tlstap.discovery.command import files_of_command
 from tlstap.discovery.scan import Image, Scanner
@@ -29,7 +30,7 @@ from tlstap.tracing.attacher import Attacher, Coverage, Watch
 from tlstap.tracing.child import Child
 from tlstap.tracing.connections import RING_FULL, ConnectionTracker
 from tlstap.tracing.engine import Engine, Totals
-from tlstap.tracing.filters import Filters
+from tlstap.tracing.filters import COMM_BYTES, Filters
 from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets, kernel_facts, require_privilege
 from tlstap.tracing.layout import Counter, EventKind
 from tlstap.tracing.machine import Machine, ProbedImage
@@ -244,11 +245,27 @@ class Session:
         return self._options.filters.pids
 
     def pids_of_interest(self) -> frozenset[int]:
-        """The processes that may show something: those named, or all that use a TLS library."""
-        everyone = frozenset().union(*(image.pids for image in self.scanner.images))
+        """The processes that use a TLS library and pass the filters, as far as that is known now."""
         if self._options.command:
             return frozenset()
-        return (self.asked_for_pids or everyone) & everyone
+        everyone = frozenset[int]().union(*(image.pids for image in self.scanner.images))
+        return frozenset(pid for pid in everyone if self._is_of_interest(pid))
+
+    def _is_of_interest(self, pid: int) -> bool:
+        filters = self._options.filters
+        if filters.pids and pid not in filters.pids:
+            return False
+        if not (filters.uids or filters.comms or filters.exes):
+            return True
+        try:
+            facts = processes.facts(pid)
+        except (ProcessGoneError, PermissionError):
+            return False
+        return (
+            (not filters.uids or facts.uid in filters.uids)
+            and (not filters.comms or facts.comm in {comm[:COMM_BYTES] for comm in filters.comms})
+            and (not filters.exes or facts.exe in {str(Path(exe).resolve()) for exe in filters.exes})
+        )
 
     @staticmethod
     def now() -> int:
@@ -257,10 +274,13 @@ class Session:
 
     # ---- records ----
 
-    def records(self, idle: Callable[[], None] = lambda: None) -> Iterator[TraceRecord]:
+    def records(
+        self, idle: Callable[[], None] = lambda: None, ending: Callable[[], object] = lambda: None
+    ) -> Iterator[TraceRecord]:
         """What happens, until `stop`, the duration or the command's end.
 
         :param idle: called when there is nothing to yield for a moment.
+        :param ending: called when the probes are gone and only what was captured is left to be yielded.
         """
         while not self._is_over():
             self._drain()
@@ -270,6 +290,7 @@ class Session:
             yield from self._records_for(DRAIN_SECONDS)
             yield from self._keep_house()
         self.engine.detach()
+        ending()
         yield from self._last_records()
 
     def _is_over(self) -> bool:

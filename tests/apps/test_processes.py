@@ -184,7 +184,7 @@ def test_filters_keep_others_out(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path
     for tracer in (by_comm, by_exe, by_library):
         [traced] = connections(tracer.events)
         assert traced.written.startswith(b"GET /json?by=other ")
-        assert traced.process.comm == "other-curl"
+        assert (traced.process.comm, traced.process.exe) == ("other-curl", str(other))
     assert {traced.process.pid for traced in connections(by_pid.events)} == set(nginx.workers)
     assert [traced.read.split(b" ")[1] for traced in connections(by_pid.events)] == [
         b"/json?by=curl",

@@ -76,15 +76,16 @@ class Machine:
         """
         if len(self._processes) >= MAX_PROCESSES:
             self._processes.clear()
+        known = self._processes.get(pid, _UNKNOWN)
+        if executed is not None:
+            known = _ProcessFacts(executed if executed.startswith("/") else None, None)
         try:
             facts = processes.facts(pid)
         except (ProcessGoneError, PermissionError):
-            if executed is not None:
-                absolute = executed if executed.startswith("/") else None
-                self._processes[pid] = _ProcessFacts(absolute, None)
-            self._processes.setdefault(pid, _UNKNOWN)
+            self._processes[pid] = known
             return
-        self._processes[pid] = _ProcessFacts(facts.exe, facts.container)
+        # A process that has ended but was not waited for still has all but its executable.
+        self._processes[pid] = _ProcessFacts(facts.exe or known.exe, facts.container)
 
     def process(self, pid: int, tid: int, uid: int, comm: str) -> Process:
         """The process of a record."""

@@ -8,6 +8,7 @@ The capture is one of `tlstap -f json -o capture.json`.
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def main() -> None:
     console = Console(record=True, file=io.StringIO(), width=WIDTH, force_terminal=True)
     console.print(Text.from_ansi(render(capture).rstrip("\n")))
     # A fixed id keeps the file the same when the picture is.
-    console.save_svg(str(output), title="tlstap", unique_id="tlstap")
+    svg = console.export_svg(title="tlstap", unique_id="tlstap")
+    # The viewer's own monospaced font will do; none is fetched from elsewhere.
+    output.write_text(re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL))
 
 
 if __name__ == "__main__":

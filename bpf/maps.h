@@ -6,7 +6,7 @@ BPF_RINGBUF_OUTPUT(ring, RING_PAGES);
 /* ---- what the reader tells BPF ---- */
 BPF_ARRAY(probes, struct probe, MAX_PROBES);
 BPF_ARRAY(reader_sleeps, u32, 1); /* 1: the next record must wake the reader */
-BPF_HASH(filter_pids, u32, u8, 4096);
+BPF_HASH(filter_pids, u32, u8, 16384);
 BPF_HASH(filter_uids, u32, u8, 256);
 
 struct comm {

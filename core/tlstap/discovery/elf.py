@@ -3,44 +3,23 @@
 The files belong to others, who may be hostile and may change them at any time. So everything is read
 with pread (a mapped file that somebody truncates would kill us with SIGBUS), every offset and size is
 checked against the file, every table is bounded, and what is wrong is an ElfError that names the file.
-Headers are unpacked here rather than by pyelftools, which takes 1.6 ms for each image and trusts counts;
-the tests use it as the reference.
+pyelftools parses the headers (`headers`), `symbols` searches the symbol tables.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import NamedTuple, Self
+
+from elftools.elf.constants import P_FLAGS, SH_FLAGS
 
 from tlstap.discovery.files import FileIdentity, open_regular
 from tlstap.discovery.symbols import Symbol, SymbolLookup, exported_functions, find_symbols
 from tlstap.errors import ElfError
 
-MACHINES = {62: "x86_64", 183: "aarch64"}
-
-PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
-PF_X = 1
-SHT_PROGBITS, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
-_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME = 1, 5, 10, 14
-_NT_GNU_BUILD_ID = 3
-_TYPES = {2: "executable", 3: "shared"}
-
-_FILE_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-_PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
-_SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
-_NOTE = struct.Struct("<III")
-_DYNAMIC = struct.Struct("<qQ")
-
-_MAX_SEGMENTS = 256
-_MAX_SECTIONS = 65_535
-_MAX_DYNAMIC = 4096
-_MAX_STRING = 4096
-_MAX_NOTES = 64 << 10
-_MAX_BUILD_ID = 64
 _MAX_READ = 256 << 20
 _CHUNK = 1 << 20
 
@@ -54,9 +33,9 @@ class ForeignElfError(ElfError):
 
 
 class Segment(NamedTuple):
-    """A program header."""
+    """A program header; `type` is its name (PT_LOAD), or the number of one that has no name."""
 
-    type: int
+    type: str | int
     flags: int
     offset: int
     address: int
@@ -64,14 +43,17 @@ class Segment(NamedTuple):
 
     @property
     def executable(self) -> bool:
-        return bool(self.flags & PF_X)
+        return bool(self.flags & P_FLAGS.PF_X)
 
 
 class Section(NamedTuple):
-    """A section header; `file_size` is 0 for sections without content."""
+    """A section header; `file_size` is 0 for sections without content.
+
+    `type` is its name (SHT_PROGBITS), or the number of one that has no name.
+    """
 
     name: str
-    type: int
+    type: str | int
     flags: int
     address: int
     offset: int
@@ -135,65 +117,23 @@ class ElfImage:
     # Headers
 
     def _read_headers(self, debug_file: bool) -> None:
-        start = os.pread(self.fd, _FILE_HEADER.size, 0)
-        if start[:4] != b"\x7fELF":
-            raise NotElfError(f"{self.path}: not an ELF file")
-        if len(start) < _FILE_HEADER.size:
-            raise self.error("the file ends inside the ELF header")
-        ident, kind, machine, _, self.entry, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, names = (
-            _FILE_HEADER.unpack(start)
-        )
-        if ident[4:6] != b"\x02\x01" or machine not in MACHINES:
-            raise ForeignElfError(
-                f"{self.path}: not for x86-64 or aarch64 (class {ident[4]}, machine {machine})"
-            )
-        if kind not in _TYPES:
-            raise ForeignElfError(
-                f"{self.path}: neither an executable nor a shared library (ELF type {kind})"
-            )
-        self.machine = MACHINES[machine]
-        self.type = _TYPES[kind]
-        if phnum > _MAX_SEGMENTS or (phnum and phentsize != _PROGRAM_HEADER.size):
-            raise self.error(f"{phnum} program headers of {phentsize} bytes")
-        self.segments = tuple(
-            Segment(type_, flags, offset, address, file_size)
-            for type_, flags, offset, address, _, file_size, _, _ in _PROGRAM_HEADER.iter_unpack(
-                self.pread(phoff, phnum * _PROGRAM_HEADER.size, "the program headers")
-            )
-        )
-        self._section_table = (shoff, shnum, shentsize, names)
+        # pyelftools takes 15 ms to import, which a start with a warm cache does not need.
+        from tlstap.discovery.headers import Headers
+
+        self._headers = Headers(self)
+        self.machine = self._headers.machine
+        self.type = self._headers.type
+        self.entry = self._headers.entry
+        self.segments = self._headers.segments
         if not debug_file:  # a debug file keeps the headers of what was taken out of it
             for segment in self.segments:
-                if segment.type == PT_LOAD:
+                if segment.type == "PT_LOAD":
                     self._check_range(segment.offset, segment.file_size, "a loaded segment")
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The section headers; empty if the file has none."""
-        offset, count, entry_size, names_index = self._section_table
-        if offset == 0:
-            return ()
-        if count == 0 or count > _MAX_SECTIONS or entry_size != _SECTION_HEADER.size:
-            raise self.error(f"{count} section headers of {entry_size} bytes")
-        headers = list(
-            _SECTION_HEADER.iter_unpack(self.pread(offset, count * entry_size, "the section headers"))
-        )
-        if names_index >= count:
-            raise self.error(f"section {names_index} of {count} should hold the sections' names")
-        names_header = headers[names_index]
-        if names_header[1] == 8:
-            raise self.error("the sections' names have no content")
-        names = self.pread(names_header[4], names_header[5], "the sections' names")
-        return tuple(self._section(header, names) for header in headers)
-
-    def _section(self, header: tuple[int, ...], names: bytes) -> Section:
-        name_offset, type_, flags, address, offset, size, link, _, _, entry_size = header
-        end = names.find(b"\0", name_offset, name_offset + 256)
-        if name_offset > len(names) or end < 0:
-            raise self.error(f"a section's name is not in the table of names (offset {name_offset})")
-        has_content = type_ not in (0, 8)  # SHT_NULL, SHT_NOBITS
-        name = names[name_offset:end].decode("latin-1")
-        return Section(name, type_, flags, address, offset, size if has_content else 0, link, entry_size)
+        return self._headers.sections()
 
     def section(self, name: str) -> Section | None:
         """The first section of that name."""
@@ -201,71 +141,27 @@ class ElfImage:
 
     def executable_segments(self) -> tuple[Segment, ...]:
         """The loaded segments that hold code."""
-        return tuple(segment for segment in self.segments if segment.type == PT_LOAD and segment.executable)
-
-    # Notes and the dynamic section
+        return tuple(segment for segment in self.segments if segment.type == "PT_LOAD" and segment.executable)
 
     @cached_property
     def build_id(self) -> str | None:
         """The GNU build-id in hex."""
-        for segment in self.segments:
-            if segment.type == PT_NOTE and 0 < segment.file_size <= _MAX_NOTES:
-                notes = self.pread(segment.offset, segment.file_size, "a note segment")
-                for name, kind, content in _notes(notes):
-                    if name == b"GNU\0" and kind == _NT_GNU_BUILD_ID and 2 <= len(content) <= _MAX_BUILD_ID:
-                        return content.hex()
-        return None
+        return self._headers.build_id()
 
     @cached_property
     def interpreter(self) -> str | None:
         """Path of the dynamic loader that the program asks for."""
-        segment = next((segment for segment in self.segments if segment.type == PT_INTERP), None)
-        if segment is None:
-            return None
-        text = self.pread(segment.offset, min(segment.file_size, _MAX_STRING), "the interpreter's path")
-        return os.fsdecode(text.partition(b"\0")[0]) or None
-
-    @cached_property
-    def _dynamic(self) -> tuple[tuple[int, int], ...]:
-        segment = next((segment for segment in self.segments if segment.type == PT_DYNAMIC), None)
-        if segment is None or segment.file_size == 0:
-            return ()
-        size = min(segment.file_size, _MAX_DYNAMIC * _DYNAMIC.size) // _DYNAMIC.size * _DYNAMIC.size
-        entries = []
-        for tag, value in _DYNAMIC.iter_unpack(self.pread(segment.offset, size, "the dynamic section")):
-            if tag == 0:
-                break
-            entries.append((tag, value))
-        return tuple(entries)
-
-    def _dynamic_strings(self, wanted: int) -> list[str]:
-        tags = dict(self._dynamic)
-        table = tags.get(_DT_STRTAB)
-        if table is None or wanted not in tags:
-            return []
-        base = self.file_offset(table)
-        if base is None:
-            raise self.error("the dynamic string table is in no loaded segment")
-        size = tags.get(_DT_STRSZ, 0)
-        strings = []
-        for tag, offset in self._dynamic:
-            if tag == wanted:
-                if offset >= size:
-                    raise self.error("a string of the dynamic section is outside its table")
-                text = self.pread(base + offset, min(_MAX_STRING, size - offset), "a dynamic string")
-                strings.append(os.fsdecode(text.partition(b"\0")[0]))
-        return strings
+        return self._headers.interpreter()
 
     @cached_property
     def needed(self) -> tuple[str, ...]:
         """The libraries that the image needs (DT_NEEDED), in order."""
-        return tuple(self._dynamic_strings(_DT_NEEDED))
+        return tuple(self._headers.dynamic_strings("DT_NEEDED"))
 
     @cached_property
     def soname(self) -> str | None:
         """The name that the library gives itself (DT_SONAME)."""
-        names = self._dynamic_strings(_DT_SONAME)
-        return names[0] if names else None
+        return next(iter(self._headers.dynamic_strings("DT_SONAME")), None)
 
     # Content
 
@@ -273,7 +169,7 @@ class ElfImage:
         """Where in the file the byte of that address is, or None if no loaded segment has it."""
         for segment in self.segments:
             start = segment.address
-            if segment.type == PT_LOAD and start <= address < start + segment.file_size:
+            if segment.type == "PT_LOAD" and start <= address < start + segment.file_size:
                 return segment.offset + address - start
         return None
 
@@ -291,7 +187,7 @@ class ElfImage:
         """
         for segment in self.segments:
             start, length = segment.address, segment.file_size
-            if segment.type == PT_LOAD and start <= address < start + length:
+            if segment.type == "PT_LOAD" and start <= address < start + length:
                 size = min(size, start + length - address)
                 return self.pread(segment.offset + address - start, size, "a segment")
         raise self.error(f"no loaded segment holds address {address:#x}")
@@ -328,8 +224,9 @@ class ElfImage:
         parts: list[tuple[int, int]] = [
             (section.offset, section.file_size)
             for section in self.sections
-            if section.type == SHT_PROGBITS and section.flags & (SHF_ALLOC | SHF_EXECINSTR) == SHF_ALLOC
-        ] or [(segment.offset, segment.file_size) for segment in self.segments if segment.type == PT_LOAD]
+            if section.type == "SHT_PROGBITS"
+            and section.flags & (SH_FLAGS.SHF_ALLOC | SH_FLAGS.SHF_EXECINSTR) == SH_FLAGS.SHF_ALLOC
+        ] or [(segment.offset, segment.file_size) for segment in self.segments if segment.type == "PT_LOAD"]
         if sum(size for _, size in parts) > 2 * self.size:
             raise self.error("the sections' sizes add up to more than the file holds")
         for offset, size in parts:
@@ -377,16 +274,3 @@ class ElfImage:
     def exported_addresses(self) -> frozenset[int]:
         """Addresses of all functions that .dynsym exports."""
         return exported_functions(self)
-
-
-def _notes(data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """(name, type, content) of each note, until one doesn't fit. Linkers align to 4, also in 64-bit files."""
-    position = 0
-    while position + _NOTE.size <= len(data):
-        name_size, size, kind = _NOTE.unpack_from(data, position)
-        position += _NOTE.size
-        content = position + (name_size + 3 & ~3)
-        if content + size > len(data):
-            return
-        yield data[position : position + name_size], kind, data[content : content + size]
-        position = content + (size + 3 & ~3)

@@ -28,7 +28,6 @@ _MAX_PLACES = 65_536
 _MAX_DEBUGDATA = 64 << 20
 _DEBUG_FOLDER = "/usr/lib/debug/.build-id"
 
-_SHT_SYMTAB, _SHT_DYNSYM, _SHT_VERSYM = 2, 11, 0x6FFFFFFF
 _SHN_UNDEF, _SHN_FIRST_SPECIAL, _SHN_XINDEX = 0, 0xFF00, 0xFFFF
 _STT_FUNC, _STT_IFUNC = 2, 10
 _STB_LOCAL = 0
@@ -68,7 +67,7 @@ def find_symbols(image: ElfImage, names: Collection[str], *, debug: bool = True)
     """
     lookup = SymbolLookup()
     missing = set(names)
-    for section_type, table in ((_SHT_DYNSYM, "dynsym"), (_SHT_SYMTAB, "symtab")):
+    for section_type, table in (("SHT_DYNSYM", "dynsym"), ("SHT_SYMTAB", "symtab")):
         _search(image, image, section_type, table, missing, lookup)  # type: ignore[arg-type]
     if debug and missing:
         _search_debugdata(image, missing, lookup)
@@ -79,7 +78,7 @@ def find_symbols(image: ElfImage, names: Collection[str], *, debug: bool = True)
 
 def exported_functions(image: ElfImage) -> frozenset[int]:
     """Addresses of the functions that .dynsym defines and others can call."""
-    section = _table(image, _SHT_DYNSYM)
+    section = _table(image, "SHT_DYNSYM")
     if section is None:
         return frozenset()
     exported = set()
@@ -94,7 +93,7 @@ def exported_functions(image: ElfImage) -> frozenset[int]:
 def _search(
     image: ElfImage,
     holder: ElfImage,
-    section_type: int,
+    section_type: str,
     table: Table,
     missing: set[str],
     lookup: SymbolLookup,
@@ -118,7 +117,7 @@ def _search(
             lookup.ambiguous[name] = tuple(sorted(addresses))
 
 
-def _table(image: ElfImage, section_type: int) -> Section | None:
+def _table(image: ElfImage, section_type: str) -> Section | None:
     section = next((section for section in image.sections if section.type == section_type), None)
     if section is None or section.file_size == 0:
         return None
@@ -182,9 +181,9 @@ def _defined(section_index: int) -> bool:
 
 def _hidden_version(image: ElfImage, section: Section, index: int) -> bool:
     """Whether this symbol of .dynsym is an old version of its name, kept for old programs."""
-    if section.type != _SHT_DYNSYM:
+    if section.type != "SHT_DYNSYM":
         return False
-    versions = next((section for section in image.sections if section.type == _SHT_VERSYM), None)
+    versions = next((section for section in image.sections if section.type == "SHT_GNU_versym"), None)
     if versions is None or (index + 1) * 2 > versions.file_size:
         return False
     version = image.pread(versions.offset + index * 2, 2, versions.name)
@@ -232,6 +231,6 @@ def _search_companion(
     try:
         with type(image).from_fd(fd, path, debug_file=True) as holder:
             if holder.machine == image.machine and holder.build_id in (None, image.build_id):
-                _search(image, holder, _SHT_SYMTAB, table, missing, lookup)
+                _search(image, holder, "SHT_SYMTAB", table, missing, lookup)
     except ElfError:
         return  # damaged debug information is none

@@ -23,6 +23,7 @@ class Child:
         self._argv = list(argv)
         gate, self._gate = os.pipe2(os.O_CLOEXEC)
         self._failure, failure = os.pipe2(os.O_CLOEXEC)
+        self._held_back = True
         self.pid = os.fork()
         if self.pid == 0:
             self._become_command(gate, failure)
@@ -51,9 +52,8 @@ class Child:
         :raises TlstapError: the kernel can't execute it.
         """
         os.write(self._gate, b"1")
-        os.close(self._gate)
         problem = os.read(self._failure, 4096).decode(errors="replace")
-        os.close(self._failure)
+        self._close_pipes()
         if problem:
             self.wait()
             raise TlstapError(f"{self._argv[0]}: {problem}")
@@ -87,6 +87,12 @@ class Child:
 
     def close(self) -> None:
         """Let go of it; a command that was never released ends."""
-        with contextlib.suppress(OSError):
-            os.close(self._gate)
+        if self._held_back:
+            self._close_pipes()
+            self.wait()
         os.close(self.pidfd)
+
+    def _close_pipes(self) -> None:
+        self._held_back = False
+        os.close(self._gate)
+        os.close(self._failure)

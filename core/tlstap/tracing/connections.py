@@ -51,6 +51,9 @@ class Surroundings(Protocol):
     def totals(self, handle: int, pid: int) -> Totals | None:
         """What BPF counts for the connection that a handle has now."""
 
+    def forget(self, handle: int, pid: int) -> None:
+        """BPF shall forget the connection that a handle has now."""
+
 
 @dataclass(slots=True, eq=False)
 class _State:
@@ -164,7 +167,9 @@ class ConnectionTracker:
     def process_ended(self, pid: int, monotonic_ns: int, records: list[TraceRecord]) -> None:
         """A process ended or became another program: so did its connections."""
         for state in list(self._by_pid.get(pid, {}).values()):
-            self._end_by_totals(state, self.wall_clock(monotonic_ns), records)
+            if self._end_by_totals(state, self.wall_clock(monotonic_ns), records):
+                # Or the next program in this process, with the same handle, would go on with it.
+                self._ask.forget(state.key[1], pid)
         self._threads.pop(pid, None)
 
     def ended_unheard(self, totals: Totals) -> list[TraceRecord]:
@@ -189,14 +194,17 @@ class ConnectionTracker:
         """The processes that have connections."""
         return set(self._by_pid)
 
-    def _end_by_totals(self, state: _State, time_ns: int, records: list[TraceRecord]) -> None:
+    def _end_by_totals(self, state: _State, time_ns: int, records: list[TraceRecord]) -> bool:
+        """End it with what BPF counted; whether BPF still knows it."""
         pid, handle, generation = state.key
         totals = self._ask.totals(handle, pid)
         moved = (state.expected[0], state.expected[1])
-        if totals is not None and totals.generation == generation:
+        known = totals is not None and totals.generation == generation
+        if totals is not None and known:
             moved = (totals.read_bytes, totals.written_bytes)
         self._open(state, state.connection.process, records)
         self._close(state, state.connection.process, time_ns, moved, records)
+        return known
 
     # ---- state ----
 
@@ -244,6 +252,7 @@ class ConnectionTracker:
         self.evicted += 1
         process = state.connection.process
         moved = (state.expected[0], state.expected[1])
+        self._open(state, process, records)
         records.append(Lost(state.connection, process, time.time_ns(), 0, 0, TOO_MANY))
         self._close(state, process, time.time_ns(), moved, records)
 

@@ -153,3 +153,8 @@ class Machine:
     def totals(self, handle: int, pid: int) -> Totals | None:
         """What BPF counts for the connection that a handle has now."""
         return self.engine.totals(handle, pid) if self.engine else None
+
+    def forget(self, handle: int, pid: int) -> None:
+        """BPF shall forget the connection that a handle has now."""
+        if self.engine:
+            self.engine.forget(handle, pid)

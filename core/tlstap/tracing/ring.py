@@ -69,16 +69,17 @@ class Ring:
         return self._producer[0] - self._consumer[0]
 
     def drain(self) -> list[bytes]:
-        """Take every record that is ready, in order, as bytes without the ring's own header."""
+        """Take every record that is ready now, in order, as bytes without the ring's own header."""
         records: list[bytes] = []
-        while self._drain_batch(records):
+        end = self._producer[0]
+        self._fence()
+        while self._drain_batch(end, records):
             pass
         return records
 
-    def _drain_batch(self, records: list[bytes]) -> bool:
+    def _drain_batch(self, last: int, records: list[bytes]) -> bool:
         start = position = self._consumer[0]
-        end = min(self._producer[0], start + _BATCH_BYTES)
-        self._fence()
+        end = min(last, start + _BATCH_BYTES)
         places: list[int] = []
         lengths: list[int] = []
         words, mask = self._words, self._mask

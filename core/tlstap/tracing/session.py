@@ -101,6 +101,7 @@ class Session:
         self._ended_unheard: list[Totals] = []
         self._housekeeping_due = 0.0
         self._lost_seen = 0
+        self._wake: Callable[[], None] = lambda: None
         self._cleanup = contextlib.ExitStack()
 
     # ---- start and end ----
@@ -157,14 +158,11 @@ class Session:
         attacher.attach(images)
         self.scanner.save()
         self._watch = Watch(self.scanner, attacher, self._pids_to_scan, self._tell_found)
-        self._watch.start()
-        self._cleanup.callback(self._watch.end)
         if self.child is not None:
             self._reader.watch(self.child.pidfd)
             self.child.release()
         if options.duration is not None:
             self._deadline = time.monotonic() + options.duration
-        self._raise_priority()
 
     def _make_engine(
         self, table: ProbeTable, libraries: Sequence[Library], facts: KernelFacts, filters: Filters
@@ -186,6 +184,7 @@ class Session:
         self._tracker = ConnectionTracker(self._machine)
         ring = Ring(self.engine.ring_fd, options.buffer_bytes)
         self._reader = Reader(ring, self.engine.reader_sleeps)
+        self._wake = self._reader.wake
         self._cleanup.callback(self._reader.close)
 
     def _scan(self) -> list[Image]:
@@ -231,7 +230,7 @@ class Session:
         """
         self._hurry = self._stopping
         self._stopping = True
-        self._reader.wake()
+        self._wake()
 
     def close(self) -> None:
         """Detach everything; also after an error."""
@@ -282,6 +281,9 @@ class Session:
         :param idle: called when there is nothing to yield for a moment.
         :param ending: called when the probes are gone and only what was captured is left to be yielded.
         """
+        self._watch.start()
+        self._cleanup.callback(self._watch.end)
+        self._raise_priority()
         while not self._is_over():
             self._drain()
             if not self._reader.backlog:

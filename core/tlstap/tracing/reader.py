@@ -24,6 +24,8 @@ BACKLOG_BYTES = 256 << 20
 class Reader:
     """Drains the ring into a backlog.
 
+    `backlog` has the records, oldest first, and `held` is their size in bytes.
+
     :param arm: asks BPF to wake the reader with the next record.
     """
 
@@ -32,7 +34,7 @@ class Reader:
         self._ring = ring
         self._arm = arm
         self._limit = backlog_bytes
-        self._held = 0
+        self.held = 0
         self._idle = 0
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
@@ -50,19 +52,19 @@ class Reader:
 
     def drain(self) -> list[bytes]:
         """Take what is in the ring into the backlog; the new records."""
-        if self._held >= self._limit:
+        if self.held >= self._limit:
             return []
         records = self._ring.drain()
         if records:
             self._idle = 0
             self.backlog.extend(records)
-            self._held += sum(map(len, records))
+            self.held += sum(map(len, records))
         return records
 
     def next(self) -> bytes:
         """Take the oldest record out of the backlog, which must not be empty."""
         record = self.backlog.popleft()
-        self._held -= len(record)
+        self.held -= len(record)
         return record
 
     def wait(self, at_most: float) -> None:

@@ -35,6 +35,7 @@ from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets, kernel_facts
 from tlstap.tracing.layout import Counter, EventKind
 from tlstap.tracing.machine import Machine, ProbedImage
 from tlstap.tracing.plan import ProbeTable
+from tlstap.tracing.priority import Priority
 from tlstap.tracing.reader import Reader
 from tlstap.tracing.ring import Ring
 
@@ -48,7 +49,8 @@ PATIENCE_SECONDS = 0.3
 """After the end, before the user is told that there is still much to write."""
 
 HOUSEKEEPING_SECONDS = 1.0
-READER_NICENESS = -15
+FAST_SHARE = 16
+"""If more than this part of the ring was filled when it was drained, the next draining is urgent."""
 
 Tell = Callable[[str], None]
 
@@ -216,13 +218,6 @@ class Session:
         for problem in problems:
             self._tell(problem)
 
-    def _raise_priority(self) -> None:
-        """So that the ring is drained in time on a busy machine. Acts on this thread alone."""
-        before = os.getpriority(os.PRIO_PROCESS, 0)
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, READER_NICENESS)
-            self._cleanup.callback(os.setpriority, os.PRIO_PROCESS, 0, before)
-
     def stop(self) -> None:
         """End the trace: `records` yields what was captured, then ends. For signal handlers and threads.
 
@@ -283,11 +278,15 @@ class Session:
         """
         self._watch.start()
         self._cleanup.callback(self._watch.end)
-        self._raise_priority()
+        priority = Priority()
+        self._cleanup.callback(priority.lower)
         while not self._is_over():
-            self._drain()
+            # Looking at records is no reason to hold up the traced program, unless the ring fills fast.
+            if self._drain() < self._options.buffer_bytes // FAST_SHARE:
+                priority.lower()
             if not self._reader.backlog:
                 idle()
+                priority.raise_()
                 self._reader.wait(self._time_left())
             yield from self._records_for(DRAIN_SECONDS)
             yield from self._keep_house()
@@ -304,8 +303,12 @@ class Session:
         due = [self._housekeeping_due] if self._deadline is None else [self._housekeeping_due, self._deadline]
         return max(0.0, min(due) - time.monotonic())
 
-    def _drain(self) -> None:
-        """Take what is in the ring; what must be seen at once, is: a process may be gone in a moment."""
+    def _drain(self) -> int:
+        """Take what is in the ring; how many bytes that was.
+
+        What must be seen at once, is: a process may be gone in a moment.
+        """
+        held = self._reader.held
         for raw in self._reader.drain():
             match raw[layout.KIND_OFFSET]:
                 case EventKind.BIRTH:
@@ -315,6 +318,7 @@ class Session:
                 case EventKind.EXEC:
                     self._machine.look_at_process(_tgid(raw), layout.text_of(raw))
                     self._watch.look_at(_tgid(raw))
+        return self._reader.held - held
 
     def _records_for(self, seconds: float) -> Iterator[TraceRecord]:
         until = time.monotonic() + seconds

@@ -17,6 +17,7 @@ from tlstap.discovery import ldcache, processes
 REST = """
     void *SSL_new(void *ctx) { return ctx; }
     void SSL_free(void *s) { error((long)s); }
+    long SSL_ctrl(void *s, int command, long value, void *pointer) { return value; }
     const char version[] = "OpenSSL 9.8.7 1 Jan 2030";
     void error(int x) {}
     int transport(void *s, void *b, size_t n, size_t *m, long k) { return *m = n, k; }

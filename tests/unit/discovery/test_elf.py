@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import struct
 import subprocess
 from collections.abc import Callable
@@ -27,30 +28,44 @@ def reference(path: Path, *tables: str) -> dict[str, int]:
         }
 
 
-def test_reads_what_pyelftools_reads(small_library: Path) -> None:
-    with small_library.open("rb") as file, ElfImage.open(str(small_library)) as image:
-        elf = ELFFile(file)
-        assert [section.name for section in image.sections] == [s.name for s in elf.iter_sections()]
-        assert [(s.type, s.offset, s.address, s.file_size) for s in image.executable_segments()] == [
-            (1, s["p_offset"], s["p_vaddr"], s["p_filesz"])
-            for s in elf.iter_segments("PT_LOAD")
-            if s["p_flags"] & 1
+def readelf(path: Path, option: str, pattern: str) -> list[str]:
+    """What binutils' readelf prints, by a pattern with one group."""
+    text = subprocess.run(["readelf", "-W", option, path], check=True, capture_output=True, text=True).stdout
+    return re.findall(pattern, text, re.MULTILINE)
+
+
+def test_reads_what_readelf_reads(small_library: Path) -> None:
+    with ElfImage.open(str(small_library)) as image:
+        rows = readelf(
+            small_library, "-S", r"^ +\[ *\d+\] (.* +\w+ +[0-9a-f]{16} [0-9a-f]{6} [0-9a-f]{6} [0-9a-f]{2}) "
+        )
+        assert [row.split() for row in rows] == [
+            f"{s.name} {s.type} {s.address:016x} {s.offset:06x} {s.file_size:06x} {s.entry_size:02x}".replace(
+                "SHT_", ""
+            ).split()
+            for s in image.sections
         ]
-        notes = [note for s in elf.iter_segments("PT_NOTE") for note in s.iter_notes()]
-        assert image.build_id == next(n["n_desc"] for n in notes if n["n_type"] == "NT_GNU_BUILD_ID")
+        rows = readelf(small_library, "-l", r"^ +LOAD +(0x\w+ 0x\w+ 0x\w+ 0x\w+)")
+        assert [(s.offset, s.address, s.file_size) for s in image.segments if s.type == "PT_LOAD"] == [
+            (int(offset, 16), int(address, 16), int(size, 16))
+            for offset, address, _, size in map(str.split, rows)
+        ]
+        assert [image.build_id] == readelf(small_library, "-n", r"Build ID: (\w+)")
+        assert [f"{image.entry:x}"] == readelf(small_library, "-h", r"Entry point address: +0x(\w+)")
+        (code,) = image.executable_segments()
+        assert code.address <= image.symbols(["small_read"])["small_read"].address < code.address + 4096
         assert image.type == "shared"
         assert image.soname == "libsmall.so.1"
         assert image.interpreter is None
 
 
-def test_reads_a_program_like_pyelftools() -> None:
+def test_reads_a_program_like_readelf() -> None:
     program = Path("/bin/sh").resolve()
-    with program.open("rb") as file, ElfImage.open(str(program)) as image:
-        elf = ELFFile(file)
-        dynamic = next(elf.iter_segments("PT_DYNAMIC"))
-        assert list(image.needed) == [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")]
-        assert image.interpreter == next(elf.iter_segments("PT_INTERP")).get_interp_name()
+    with ElfImage.open(str(program)) as image:
+        assert list(image.needed) == readelf(program, "-d", r"\(NEEDED\).*\[(.*)\]")
+        assert [image.interpreter] == readelf(program, "-l", r"program interpreter: (.*)\]")
         assert image.machine == os.uname().machine
+        assert image.soname is None
 
 
 def test_finds_functions_of_both_tables(small_library: Path) -> None:

@@ -157,9 +157,10 @@ def test_as_many_sections_as_can_be_of_every_kind() -> None:
         assert {section.name for section in image.sections} == {"\x02\x01\x01"}
 
 
-def test_a_table_of_names_without_end() -> None:
-    names = struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, 64 + 56 * 2, 1 << 20, 0, 0, 1, 0)
-    content = elf((7, b"A" * (1 << 20)), sections=names * 60_000)
+@pytest.mark.parametrize("table", [b"A" * (1 << 20), b"A" * 256 + b"\0"])
+def test_names_of_sections_without_end_or_too_long(table: bytes) -> None:
+    names = struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, 64 + 56 * 2, len(table), 0, 0, 1, 0)
+    content = elf((7, table), sections=names * 60_000)
     with opened(content) as image, pytest.raises(ElfError, match="name is not in the table"):
         _ = image.sections
 

@@ -140,8 +140,8 @@ static __always_inline void take_reference(u64 handle) {
 /* `kind` is 0, or the probe's kind where it is known to the compiler. */
 static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 kind) {
     struct probe *probe = probes.lookup(&index);
-    if (!probe || !selected() || !wanted(ctx, index))
-        return;
+    if (!probe || !probe->kind || !selected() || !wanted(ctx, index))
+        return; /* blank: being detached */
     volatile struct arguments arguments;
     read_arguments(ctx, &arguments);
     u64 handle = argument(&arguments, probe->handle);

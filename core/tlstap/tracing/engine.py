@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import resource
 import tempfile
@@ -27,8 +26,6 @@ MAX_THREADS = 16384
 MAX_CONNECTIONS = 65536
 _WORDS_OF_THE_TOOL = 1500
 """How many characters of a compiler's or verifier's message are passed on."""
-
-_PERF_EVENT_IOC_DISABLE = 0x2401
 
 _SOCKET_HOOKS: Mapping[Sockets, tuple[tuple[str, str], ...]] = {
     Sockets.TRACEPOINT: (("on_socket_send", "sock_send_length"), ("on_socket_receive", "sock_recv_length")),
@@ -89,9 +86,13 @@ class Engine:
         self._events: list[int] = []
         self._programs: dict[str, Any] = {}
         self._build(snippets, facts, filters, sockets or facts.socket_means())
-        self._fill_maps(filters)
-        self._attach_process_hooks(filters)
-        self._load_probe_programs()
+        try:
+            self._fill_maps(filters)
+            self._attach_process_hooks(filters)
+            self._load_probe_programs()
+        except BaseException:
+            self._bpf.cleanup()
+            raise
 
     def _build(
         self, snippets: Mapping[str, str], facts: KernelFacts, filters: Filters, means: Sequence[Sockets]
@@ -288,14 +289,15 @@ class Engine:
         """Take the uprobes away; what is in the ring and the maps can still be read.
 
         Where each probe is an event of its own, the kernel takes about 0.1 s to remove one: they are
-        silenced at once, and a process of its own waits for their removal, so that the caller need not.
+        silenced at once (by blank declarations; a disabled event still runs its program), and a process of
+        its own waits for their removal, so that the caller need not.
         """
         for link in self._links:
             os.close(link)
         self._links.clear()
         if self._events:
-            for event in self._events:
-                fcntl.ioctl(event, _PERF_EVENT_IOC_DISABLE)
+            for index in range(len(self._table)):
+                self._write("probes", _u32(index), bytes(layout.PROBE.size))
             _close_in_background(self._events)
             self._events.clear()
 
@@ -317,7 +319,7 @@ def _compile(text: str, flags: list[str]) -> Any:
                 "python3-bpfcc) and use a virtual environment of /usr/bin/python3 with system site packages"
             ) from None
         try:
-            program = BPF(text=text, cflags=flags)
+            program = BPF(text=text, cflags=["-Werror=implicit-function-declaration", *flags])
         except Exception as error:
             raise CompileError(f"the BPF program does not compile: {error}\n{_last(words())}") from None
         program.lib = lib

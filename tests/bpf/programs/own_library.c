@@ -1,0 +1,86 @@
+/*
+ * own_library
+ *
+ * Functions of a TLS library's shape without any TLS, for tests of the engine itself. Prints "ready PID",
+ * then obeys lines on stdin and answers each with "done":
+ *
+ *     write HANDLE SIZE COUNT   call own_write(HANDLE, data, SIZE) COUNT times, byte i being i % 251
+ *     read HANDLE SIZE COUNT    likewise own_read
+ *     free HANDLE               own_free(HANDLE)
+ *     where                     answers "done ADDRESS", that of own_write, in hexadecimal
+ *     exec                      execute this program again, which prints "ready PID" once more
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FUNCTION __attribute__((noinline, noclone, used))
+
+/* Recognition: nothing else on the machine has it. */
+FUNCTION int own_library_of_tlstap_tests(void)
+{
+    return 42;
+}
+
+FUNCTION long own_write(void *handle, const void *data, size_t size)
+{
+    __asm__ volatile("" : : "r"(handle), "r"(data) : "memory");
+    return (long)size;
+}
+
+FUNCTION long own_read(void *handle, void *data, size_t size)
+{
+    __asm__ volatile("" : : "r"(handle), "r"(data) : "memory");
+    return (long)size;
+}
+
+FUNCTION void own_free(void *handle)
+{
+    __asm__ volatile("" : : "r"(handle) : "memory");
+}
+
+/* own_many_00 to own_many_63, to be probed in numbers. */
+#define MANY(n) FUNCTION int own_many_##n(void *handle) { __asm__ volatile("" : : "r"(handle)); return n; }
+#define EIGHT(d) MANY(d##0) MANY(d##1) MANY(d##2) MANY(d##3) MANY(d##4) MANY(d##5) MANY(d##6) MANY(d##7)
+EIGHT(1)
+EIGHT(2)
+EIGHT(3)
+EIGHT(4)
+EIGHT(5)
+EIGHT(6)
+EIGHT(7)
+
+int main(int argc, char **argv)
+{
+    static unsigned char data[1 << 20];
+    char line[128], word[16];
+    unsigned long handle, size, count;
+
+    (void)argc;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = i % 251;
+    printf("ready %d\n", getpid());
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        handle = size = count = 0;
+        if (sscanf(line, "%15s %lu %lu %lu", word, &handle, &size, &count) < 1 || size > sizeof data)
+            return 1;
+        for (; count; count--) {
+            if (!strcmp(word, "write"))
+                own_write((void *)handle, data, size);
+            else
+                own_read((void *)handle, data, size);
+        }
+        if (!strcmp(word, "free"))
+            own_free((void *)handle);
+        if (!strcmp(word, "exec"))
+            execl("/proc/self/exe", argv[0], (char *)0);
+        if (!strcmp(word, "where"))
+            printf("done %lx\n", (unsigned long)own_write);
+        else
+            printf("done\n");
+        fflush(stdout);
+    }
+    return 0;
+}

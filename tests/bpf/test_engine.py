@@ -1,0 +1,382 @@
+"""The program in the kernel: how it fails, how it is attached, what it loses, what it leaves behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.bpf import own_library
+from tests.bpf.own_library import MANY_FUNCTIONS, OWN, Program, payload
+from tests.support.programs import Programs
+from tests.support.wait import wait_until
+
+from tlstap.errors import CompileError, KernelError, ProcessGoneError, TlstapError, UsageError
+from tlstap.library import Library
+from tlstap.records import Closed, Data, Lost, Opened, TraceRecord
+from tlstap.registry import Registry
+from tlstap.tracing.connections import RING_FULL
+from tlstap.tracing.engine import Engine
+from tlstap.tracing.filters import Filters
+from tlstap.tracing.kernel import Attachment, Sockets, kernel_facts
+from tlstap.tracing.plan import ProbeTable
+from tlstap.tracing.session import Options, Session
+
+pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
+
+BOTH = pytest.mark.parametrize("attachment", list(Attachment), ids=lambda one: one.name.lower())
+PAGE = 4096
+
+
+@pytest.fixture
+def program(programs: Programs) -> Iterator[Program]:
+    """A program with a TLS library's functions."""
+    with own_library.run(programs.path("own_library")) as running:
+        yield running
+
+
+def kernel_objects() -> Counter[str]:
+    """The descriptors of kernel objects that this process holds."""
+    found: Counter[str] = Counter()
+    for entry in Path("/proc/self/fd").iterdir():
+        if entry.is_symlink() and (target := str(entry.readlink())).startswith("anon_inode:"):
+            found[target] += 1
+    return found
+
+
+@contextmanager
+def tracing(program: Program, registry: Registry | None = None, **options: Any) -> Iterator[Session]:
+    """A trace of the program."""
+    chosen = Options(filters=Filters(pids=frozenset([program.pid])), **options)
+    with Session(registry or own_library.registry(), chosen) as session:
+        yield session
+
+
+def rest(session: Session) -> list[TraceRecord]:
+    """Stop, and take everything that was captured."""
+    session.stop()
+    return list(session.records())
+
+
+def the_data(records: Iterable[TraceRecord]) -> list[Data]:
+    return [record for record in records if isinstance(record, Data)]
+
+
+def the_lost(records: Iterable[TraceRecord]) -> list[Lost]:
+    return [record for record in records if isinstance(record, Lost)]
+
+
+def the_closed(records: Iterable[TraceRecord]) -> list[Closed]:
+    return [record for record in records if isinstance(record, Closed)]
+
+
+# ---- what does not compile, what is refused ----
+
+
+def engine(library: Library, snippet: str) -> Engine:
+    return Engine(
+        ProbeTable([library]), {"mine/mine.h": snippet}, kernel_facts(), Filters(), ring_bytes=16 * PAGE
+    )
+
+
+def asking(condition: str) -> Library:
+    """The library with a condition on its first probe."""
+    first, *others = OWN.probes
+    probes = (first.model_copy(update={"condition": condition}), *others)
+    return OWN.model_copy(update={"probes": probes, "snippet": "mine.h"})
+
+
+def test_a_snippet_that_does_not_compile_is_named_with_its_line() -> None:
+    snippet = (
+        "/* a comment */\n\n"
+        "static __always_inline bool is_mine(struct pt_regs *ctx) {\n"
+        "    return no_such_function(ctx);\n"
+        "}\n"
+    )
+    before = kernel_objects()
+    with pytest.raises(CompileError) as caught:
+        engine(asking("is_mine"), snippet)
+    assert "mine/mine.h:4:" in str(caught.value)
+    assert "no_such_function" in str(caught.value)
+    assert kernel_objects() == before
+
+
+def test_a_condition_that_no_snippet_defines() -> None:
+    with pytest.raises(CompileError, match="is_missing"):
+        engine(asking("is_missing"), "/* nothing */\n")
+
+
+def test_what_the_verifier_rejects_comes_with_its_words() -> None:
+    snippet = (
+        "static __always_inline bool is_mine(struct pt_regs *ctx) {\n"
+        '    for (;;) asm volatile("");\n'
+        "    return true;\n"
+        "}\n"
+    )
+    before = kernel_objects()
+    with pytest.raises(CompileError) as caught:
+        engine(asking("is_mine"), snippet)
+    text = str(caught.value)
+    assert text.startswith("the kernel's verifier rejects on_enter: ")
+    assert "loop" in text or "back-edge" in text
+    assert kernel_objects() == before, "nothing stays attached"
+
+
+def test_the_plugins_own_snippet_compiles_in_every_mode() -> None:
+    registry = Registry.load(third_party=())
+    libraries = list(registry.libraries.values())
+    snippets = dict(found for library in libraries if (found := registry.snippet(library)))
+    facts = kernel_facts()
+    before = kernel_objects()
+    for sockets in (Sockets.TRACEPOINT, Sockets.SYSCALL, Sockets.NONE):
+        made = Engine(
+            ProbeTable(libraries), snippets, facts, Filters(), ring_bytes=16 * PAGE, sockets=[sockets]
+        )
+        assert made.sockets is sockets
+        made.close()
+    assert kernel_objects() == before
+
+
+def test_means_that_the_kernel_lacks() -> None:
+    facts = kernel_facts()
+    assert not facts.kprobes, "this test is for kernels without kprobes"
+    before = kernel_objects()
+    with pytest.raises(KernelError, match="the kernel accepts none of: kprobes on tcp_sendmsg"):
+        Engine(ProbeTable([OWN]), {}, facts, Filters(), ring_bytes=16 * PAGE, sockets=[Sockets.KPROBE])
+    assert kernel_objects() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        (Options(filters=Filters(pids=frozenset([4_194_305]))), ProcessGoneError, "no process 4194305"),
+        (Options(buffer_bytes=3 * PAGE), UsageError, "a buffer of 12288 bytes"),
+        (Options(buffer_bytes=PAGE // 2), UsageError, "power of two"),
+        (Options(buffer_bytes=2 << 30), UsageError, "power of two"),
+        (Options(filters=Filters(libraries=frozenset(["nonsense"]))), UsageError, "known are: .*openssl"),
+        (Options(filters=Filters(exes=frozenset(["/no/such/file"]))), UsageError, "--exe /no/such/file"),
+        (Options(command=["no-such-command"]), TlstapError, "no-such-command: no such command"),
+    ],
+)
+def test_a_session_that_cannot_begin_leaves_nothing(
+    options: Options, error: type[TlstapError], words: str
+) -> None:
+    before = kernel_objects()
+    threads = threading.active_count()
+    with pytest.raises(error, match=words), Session(Registry.load(third_party=()), options):
+        pass
+    assert kernel_objects() == before
+    assert threading.active_count() == threads
+
+
+# ---- attached ----
+
+
+@BOTH
+def test_what_a_call_moved(program: Program, attachment: Attachment) -> None:
+    with tracing(program, attachment=attachment) as session:
+        assert session.engine.attachment is attachment
+        program.do("write", 1, 5, 2)
+        program.do("read", 1, 40_000, 1)
+        program.do("write", 2, 300, 1)
+        program.do("free", 1)
+        records = rest(session)
+    found = [(one.connection.id, one.direction, one.offset, one.length) for one in the_data(records)]
+    assert found == [
+        (1, "write", 0, 5),
+        (1, "write", 5, 5),
+        (1, "read", 0, 16384),
+        (1, "read", 16384, 16384),
+        (1, "read", 32768, 40_000 - 32768),
+        (2, "write", 0, 300),
+    ]
+    written, again, *read, other = [one.payload for one in the_data(records)]
+    assert (written, again) == (payload(5), payload(5))
+    assert b"".join(read) == payload(40_000)
+    assert other == payload(300)
+    assert {one.function for one in the_data(records)} == {"own_write", "own_read"}
+    assert {one.process.pid for one in the_data(records)} == {program.pid}
+    assert [(one.connection.id, one.read_bytes, one.written_bytes) for one in the_closed(records)] == [
+        (1, 40_000, 10),
+        (2, 0, 300),
+    ]
+    assert the_lost(records) == []
+    assert (session.summary.lost_records, session.summary.lost_bytes) == (0, 0)
+    libraries = {one.connection.library for one in the_data(records)}
+    assert {(one.name, one.path) for one in libraries} == {
+        ("own", str(Path(f"/proc/{program.pid}/exe").readlink()))
+    }
+
+
+@BOTH
+def test_the_probed_program_is_as_it_was_before(program: Program, attachment: Attachment) -> None:
+    """Its code has the breakpoint while it is traced, and no longer."""
+    wait_until(lambda: not program.probed(), "earlier tests' probes of this file to go")
+    objects = kernel_objects()
+    with tracing(program, attachment=attachment):
+        assert program.probed()
+        assert kernel_objects() != objects
+    assert kernel_objects() == objects
+    wait_until(lambda: not program.probed(), "the breakpoint to go")
+    program.do("write", 1, 5, 1)
+
+
+@BOTH
+def test_detached_nothing_more_is_captured(program: Program, attachment: Attachment) -> None:
+    with tracing(program, attachment=attachment) as session:
+        program.do("write", 1, 5, 1)
+        session.engine.detach()
+        program.do("write", 1, 7, 1)
+        assert [one.length for one in the_data(rest(session))] == [5]
+
+
+@BOTH
+def test_many_probes_end_quickly(program: Program, attachment: Attachment) -> None:
+    """A promise of half a second; the rest is for a busy machine. BCC's own way takes 0.1 s a probe."""
+    with tracing(program, own_library.registry(MANY_FUNCTIONS), attachment=attachment) as session:
+        (image,) = session.coverage.images
+        assert len(image.functions) == own_library.MANY + 3
+        program.do("write", 1, 5, 1)
+        began = time.monotonic()
+        records = rest(session)
+    assert time.monotonic() - began < 2
+    assert len(the_data(records)) == 1
+
+
+def test_two_traces_at_once(program: Program) -> None:
+    with tracing(program) as one, tracing(program, attachment=Attachment.SINGLE) as other:
+        program.do("write", 1, 5, 1)
+        lengths = [[data.length for data in the_data(rest(session))] for session in (one, other)]
+    assert lengths == [[5], [5]]
+
+
+# ---- losses ----
+
+
+@pytest.mark.parametrize("attachment", [Attachment.MULTI])
+def test_what_was_lost_is_known_to_the_byte(program: Program, attachment: Attachment) -> None:
+    """A ring of one page has no room for large records at all, and for few of the small ones."""
+    with tracing(program, attachment=attachment, buffer_bytes=PAGE) as session:
+        program.do("write", 1, 100, 3)
+        program.do("write", 1, 20_000, 1)
+        program.do("read", 1, 10_000, 2)
+        program.do("write", 1, 100, 50)
+        program.do("read", 2, 5000, 1)
+        records = rest(session)
+    moved = {(1, "write"): 53 * 100 + 20_000, (1, "read"): 20_000, (2, "read"): 5000}
+    captured: Counter[tuple[int, str]] = Counter()
+    for data in the_data(records):
+        captured[data.connection.id, data.direction] += len(data.payload)
+        assert data.payload == payload(100)
+    assert 3 * 100 <= captured[1, "write"] < 53 * 100
+    of_connection = sum(lost.bytes for lost in the_lost(records) if lost.connection is not None)
+    (overall,) = [lost for lost in the_lost(records) if lost.connection is None]
+    assert session.summary.lost_bytes == sum(moved.values()) - captured.total()
+    assert of_connection + overall.bytes == session.summary.lost_bytes
+    assert overall.count == session.summary.lost_records > 4
+    assert {lost.why for lost in the_lost(records)} == {RING_FULL}
+    closed = {one.connection.id: one for one in the_closed(records)}
+    assert (closed[1].written_bytes, closed[1].read_bytes) == (moved[1, "write"], moved[1, "read"])
+    assert closed[1].written_lost == moved[1, "write"] - captured[1, "write"]
+    assert closed[1].read_lost == moved[1, "read"]
+    assert overall.bytes == moved[2, "read"], "of a connection of which nothing was captured"
+
+
+def test_an_end_that_was_lost_is_told_later(program: Program) -> None:
+    with tracing(program, buffer_bytes=PAGE) as session:
+        program.do("write", 1, 100, 1)
+        program.do("write", 2, 100, 100)  # and the ring is full
+        program.do("free", 1)
+        records = rest(session)
+    closed = {one.connection.id: one for one in the_closed(records)}
+    assert (closed[1].written_bytes, closed[1].written_lost) == (100, 0)
+    assert closed[2].written_bytes == 10_000
+    assert closed[2].written_lost == 10_000 - 100 * sum(data.connection.id == 2 for data in the_data(records))
+
+
+def test_a_call_beyond_the_bound_says_so(program: Program) -> None:
+    """What could not be read is counted; here memory that does not exist is not asked for."""
+    with tracing(program) as session:
+        program.do("write", 1, 1 << 20, 4)
+        records = rest(session)
+    assert sum(len(data.payload) for data in the_data(records)) == 4 << 20
+    assert session.summary.beyond_bound_bytes == session.summary.unreadable_bytes == 0
+
+
+# ---- processes ----
+
+
+class Collected:
+    """Records of a session that runs in a thread."""
+
+    def __init__(self, session: Session) -> None:
+        self.records: list[TraceRecord] = []
+        self._session = session
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.records.extend(self._session.records())
+
+    def of(self, kind: type) -> list[Any]:
+        """The records of a kind that came so far."""
+        return [record for record in list(self.records) if isinstance(record, kind)]
+
+    def stop(self) -> None:
+        self._session.stop()
+        self._thread.join(timeout=30)
+        assert not self._thread.is_alive()
+
+
+def test_a_program_that_executes_another_one_begins_anew(program: Program) -> None:
+    """The same process id and the same handle, but another connection, without a byte of the old one's."""
+    with tracing(program) as session:
+        collected = Collected(session)
+        program.do("write", 7, 100, 3)
+        program.execute_again()
+        wait_until(lambda: collected.of(Closed), "the end of the first program's connection")
+        program.do("write", 7, 50, 1)
+        wait_until(lambda: len(collected.of(Data)) == 4, "the second program's data")
+        collected.stop()
+    assert [(one.connection.id, one.offset, one.length) for one in collected.of(Data)] == [
+        (1, 0, 100),
+        (1, 100, 100),
+        (1, 200, 100),
+        (2, 0, 50),
+    ]
+    assert [one.connection.id for one in collected.of(Opened)] == [1, 2]
+    assert [(one.written_bytes, one.written_lost) for one in collected.of(Closed)] == [(300, 0), (50, 0)]
+    assert collected.of(Lost) == []
+
+
+def test_the_end_of_a_process_ends_its_connections(programs: Programs) -> None:
+    with own_library.run(programs.path("own_library")) as program, tracing(program) as session:
+        collected = Collected(session)
+        program.do("write", 7, 100, 1)
+        program.kill()
+        wait_until(lambda: collected.of(Closed), "the connection's end")
+        collected.stop()
+    (closed,) = collected.of(Closed)
+    assert (closed.written_bytes, closed.written_lost) == (100, 0)
+
+
+def test_a_library_that_is_mapped_later(programs: Programs) -> None:
+    """A process that starts while tracing is traced, by whatever name its file has."""
+    name = programs.path("own_library").name
+    options = Options(filters=Filters(comms=frozenset([name])))
+    told: list[str] = []
+    with Session(own_library.registry(), options, told.append) as session:
+        assert "own" not in {image.library.name for image in session.coverage.images}
+        collected = Collected(session)
+        with own_library.run(programs.path("own_library")) as program:
+            path = programs.path("own_library")
+            wait_until(lambda: f"also tracing Own, {path}" in told, "the new program to be probed")
+            program.do("write", 1, 5, 1)
+            wait_until(lambda: collected.of(Data), "its data")
+        collected.stop()
+    assert [one.payload for one in collected.of(Data)] == [payload(5)]

@@ -66,8 +66,10 @@ class ProgressLine:
                 return
             progress = Progress(*columns, console=Console(stderr=True), transient=True)
             task = progress.add_task(self._message, total=self._total, completed=int(self._done))
-            progress.start()
             self._shown = (progress, task)
+            progress.start()
+            # What was told between the task's making and now.
+            progress.update(task, completed=self._done, description=self._message)
 
 
 @contextmanager

@@ -60,6 +60,9 @@ def _analyse_library(
         try:
             address, means = _address(image, library, name, lookup, locator if ask else None)
             instruction = first_instruction(image, address)
+            offset = image.file_offset(instruction.address)
+            if offset is None:
+                raise _NotFoundError(f"{instruction.address:#x} is not in the file")
         except _NotFoundError as error:
             missing.append(MissingFunction(name=name, reason=str(error)))
             continue
@@ -73,6 +76,7 @@ def _analyse_library(
                 address=address,
                 means=means,
                 probe_address=instruction.address,
+                probe_offset=offset,
                 first_instruction=instruction.text,
                 emulated=instruction.emulated,
             )

@@ -22,6 +22,8 @@ class FoundFunction(_Model):
     means: Means
     probe_address: int
     """Where a probe goes: `address`, or behind a leading endbr64."""
+    probe_offset: int
+    """The same place as an offset in the file."""
     first_instruction: str
     """The instruction there."""
     emulated: bool

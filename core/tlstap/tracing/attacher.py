@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from tlstap.discovery.elf import ElfImage
 from tlstap.discovery.report import FoundLibrary
 from tlstap.discovery.scan import Image, Scanner
-from tlstap.errors import ElfError, KernelError
+from tlstap.errors import KernelError
 from tlstap.library import Library
 from tlstap.schema import LibraryInfo
 from tlstap.tracing.engine import Engine, Site
@@ -72,27 +71,24 @@ class Attacher:
         if image.fd is None:
             return None
         try:
-            sites = self._sites(image.fd, image.path, points)
+            sites = self._sites(found, points)
             info = LibraryInfo(
                 name=library.name, version=found.version, path=image.path, build_id=image.report.build_id
             )
             functions = {self._table.index(point.probe): point.function for point in points}
             probed = ProbedImage(library, info, image, functions)
             self._engine.attach(image.fd, self._machine.add_image(probed), sites)
-        except (ElfError, KernelError) as error:
+        except KernelError as error:
             self._problem(image, str(error))
             return None
         return probed
 
-    def _sites(self, fd: int, path: str, points: Iterable[ProbePoint]) -> list[Site]:
-        with ElfImage.from_fd(fd, path) as elf:
-            sites = []
-            for point in points:
-                offset = elf.file_offset(point.address)
-                if offset is None:
-                    raise ElfError(f"{path}: {point.function} at {point.address:#x} is not in the file")
-                sites.append(Site(self._table.index(point.probe), point.address, offset, point.needs_return))
-        return sites
+    def _sites(self, found: FoundLibrary, points: Iterable[ProbePoint]) -> list[Site]:
+        offsets = {function.name: function.probe_offset for function in found.functions}
+        return [
+            Site(self._table.index(point.probe), point.address, offsets[point.function], point.needs_return)
+            for point in points
+        ]
 
     def _problem(self, image: Image, what: str) -> None:
         self.coverage.problems.append(f"{image.path}: {what}")

@@ -2,6 +2,8 @@
 
 static __always_inline void count(u32 counter, u64 by) {
     int index = counter;
+    if (!by) /* or clang makes an atomic "or" of the addition of 0, which kernels before 5.12 don't have */
+        return;
     u64 *value = counters.lookup(&index);
     if (value)
         __sync_fetch_and_add(value, by);

@@ -36,6 +36,10 @@ WRITE = "ssl_write_internal"
 # GnuTLS's wrapper for OpenSSL programs has all but the last.
 SYMBOLS = ("SSL_read", "SSL_write", "SSL_new", "SSL_free", "SSL_ctrl")
 
+# BoringSSL and AWS-LC, which export the same names, carry the paths of C++ sources.
+BORINGSSL_SOURCE = "ssl_lib.cc\0"
+LIBRESSL_VERSIONS = ("LibreSSL 2.", "LibreSSL 3.", "LibreSSL 4.")
+
 # SSL_peek and SSL_peek_ex are no reads: their bytes come again with the next read. SSL_read_early_data and
 # SSL_write_early_data go through SSL_read_ex and SSL_write_ex.
 PROBES: tuple[Probe, ...] = (
@@ -93,8 +97,7 @@ PROBES: tuple[Probe, ...] = (
 OPENSSL = Library(
     name="openssl",
     title="OpenSSL",
-    # A BoringSSL or AWS-LC, which export the same names, carries the paths of C++ sources.
-    recognise=Recognise(symbols=SYMBOLS, not_strings=("ssl_lib.cc\0", "LibreSSL ")),
+    recognise=Recognise(symbols=SYMBOLS, not_strings=(BORINGSSL_SOURCE, *LIBRESSL_VERSIONS)),
     version=VersionString(pattern=r"OpenSSL (\d+\.\d+\.\d+[a-z]*)[- ]", companion="libcrypto.so"),
     sonames=("libssl.so",),
     probes=PROBES,
@@ -106,8 +109,8 @@ LIBRESSL = Library(
     title="LibreSSL",
     recognise=Recognise(
         symbols=SYMBOLS,
-        strings=("LibreSSL ",),
-        not_strings=("ssl_lib.cc\0",),
+        strings=LIBRESSL_VERSIONS,
+        not_strings=(BORINGSSL_SOURCE,),
     ),
     version=VersionString(pattern=r"LibreSSL (\d+\.\d+\.\d+)"),
     sonames=("libssl.so",),

@@ -15,11 +15,12 @@ from tlstap.cli.command import Command
 from tlstap.cli.messages import say
 from tlstap.cli.output import OutputArguments, open_output, output_options
 from tlstap.cli.progress import progress
-from tlstap.cli.values import byte_limit, names, users
+from tlstap.cli.values import byte_size, names, users
 
 if TYPE_CHECKING:
     from tlstap.registry import Registry
-    from tlstap.tracing.session import Options, Session
+    from tlstap.tracing.options import Options
+    from tlstap.tracing.session import Session
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -61,7 +62,7 @@ TERMINATED = 128 + signal.SIGTERM
 )
 @click.option(
     "--buffer",
-    callback=byte_limit,
+    callback=byte_size,
     default="16M",
     show_default=True,
     metavar="BYTES",
@@ -104,7 +105,7 @@ def command(
     from tlstap.cli.loading import load_registry
     from tlstap.tracing.filters import Filters
     from tlstap.tracing.kernel import Attachment, Sockets
-    from tlstap.tracing.session import Options
+    from tlstap.tracing.options import Options
 
     filters = Filters(frozenset(pid), uid, frozenset(comm), frozenset(exe), libraries=lib)
     options = Options(

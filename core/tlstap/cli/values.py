@@ -53,6 +53,16 @@ def byte_limit(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return int(match[1]) * _FACTORS[match[2].upper()]
 
 
+def byte_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """A number of bytes, perhaps with K, M or G (powers of 1024)."""
+    size = None if value == ALL else byte_limit(ctx, param, value)
+    if not isinstance(size, int):
+        raise click.BadParameter(
+            f"{value!r} is no size; expected a number of bytes, such as 64K or 16M", ctx, param
+        )
+    return size
+
+
 def names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[str]:
     """Names, repeated or separated by commas."""
     return frozenset(name for part in value for name in part.split(",") if name)

@@ -196,9 +196,9 @@ def test_losses_are_said(programs: Programs, monkeypatch: pytest.MonkeyPatch, tm
     root = Path(__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
     output = tmp_path / "events.json"
-    command = [TLSTAP, "--buffer", "4K", "--lib", "own", "-f", "json", "-o", output, "--"]
+    command = [str(TLSTAP), "--buffer", "4K", "--lib", "own", "-f", "json", "-o", str(output), "--"]
     result = subprocess.run(
-        [*command, programs.path("own_library")],
+        [*command, str(programs.path("own_library"))],
         input="write 1 10 1\nwrite 1 10000 3\n",
         capture_output=True,
         text=True,

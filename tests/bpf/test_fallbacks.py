@@ -122,7 +122,7 @@ def test_kprobes_are_refused_where_there_are_none() -> None:
     assert not Path("/sys/bus/event_source/devices/kprobe").exists(), (
         "this test is for kernels without kprobes"
     )
-    command = [TLSTAP, "-p", str(os.getpid()), "--sockets", "kprobe"]
+    command = [str(TLSTAP), "-p", str(os.getpid()), "--sockets", "kprobe"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert result.stdout == ""

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 import pytest
 
@@ -92,9 +91,10 @@ def test_what_is_no_tcp_socket(stack: ExitStack) -> None:
     one, other = socket.socketpair()
     stack.enter_context(one)
     stack.enter_context(other)
-    file = stack.enter_context(Path(os.devnull).open())
+    file = os.open(os.devnull, os.O_RDONLY)
+    stack.callback(os.close, file)
     assert of_descriptor(os.getpid(), one.fileno()) is None
-    assert of_descriptor(os.getpid(), file.fileno()) is None
+    assert of_descriptor(os.getpid(), file) is None
 
 
 def test_what_is_gone(stack: ExitStack) -> None:

@@ -13,7 +13,8 @@ from tlstap.pipeline import Passthrough, Pipeline
 from tlstap.records import Record
 from tlstap.registry import Registry
 from tlstap.tracing.filters import Filters
-from tlstap.tracing.session import DEFAULT_BUFFER_BYTES, Options, Session
+from tlstap.tracing.options import DEFAULT_BUFFER_BYTES, Options
+from tlstap.tracing.session import Session
 
 
 class Tracer:

@@ -24,8 +24,9 @@ from tlstap.tracing.connections import RING_FULL
 from tlstap.tracing.engine import Engine
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import Attachment, Sockets, kernel_facts
+from tlstap.tracing.options import Options
 from tlstap.tracing.plan import ProbeTable
-from tlstap.tracing.session import Options, Session
+from tlstap.tracing.session import Session
 
 pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
 

@@ -215,9 +215,8 @@ def test_the_length_of_a_text(compiled: dict[str, tuple[int, ...]]) -> None:
 
 def test_the_process_is_where_the_session_looks(compiled: dict[str, tuple[int, ...]]) -> None:
     """session.py takes the process id out of a record without unpacking it."""
-    from tlstap.tracing import session
 
     offset, size = compiled["event_header.tgid"]
     raw = bytearray(layout.HEADER.size)
     raw[offset : offset + size] = (123456).to_bytes(size, "little")
-    assert session._tgid(bytes(raw)) == 123456
+    assert layout.tgid_of(bytes(raw)) == 123456

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import os
 import resource
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 from tlstap.errors import CompileError, KernelError
 from tlstap.tracing import layout
+from tlstap.tracing.descriptors import captured_stderr, close_in_background
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets
 from tlstap.tracing.layout import Counter
@@ -164,7 +164,7 @@ class Engine:
     def _load(self, function: str, kind: int, attach_type: int = -1) -> Any:
         """The loaded program of that name."""
         if function not in self._programs:
-            with _captured_stderr() as words:
+            with captured_stderr() as words:
                 try:
                     self._programs[function] = self._bpf.load_func(function, kind, None, attach_type)
                 except Exception as error:
@@ -277,7 +277,7 @@ class Engine:
         name = f"tlstap_{os.getpid()}_{len(self._events)}".encode()
         reference_counter = 0
         any_process = -1
-        with _captured_stderr() as words:
+        with captured_stderr() as words:
             event: int = library.bpf_attach_uprobe(
                 program_fd, int(on_return), name, os.fsencode(path), offset, any_process, reference_counter
             )
@@ -298,7 +298,7 @@ class Engine:
         if self._events:
             for index in range(len(self._table)):
                 self._write("probes", _u32(index), bytes(layout.PROBE.size))
-            _close_in_background(self._events)
+            close_in_background(self._events)
             self._events.clear()
 
     def close(self) -> None:
@@ -308,7 +308,7 @@ class Engine:
 
 
 def _compile(text: str, flags: list[str]) -> Any:
-    with as_file(files("tlstap").joinpath("bpf", "include")) as stubs, _captured_stderr() as words:
+    with as_file(files("tlstap").joinpath("bpf", "include")) as stubs, captured_stderr() as words:
         # BCC insists on kernel headers; these stubs are all that the program needs.
         os.environ["BCC_KERNEL_SOURCE"] = str(stubs)
         try:
@@ -326,52 +326,14 @@ def _compile(text: str, flags: list[str]) -> Any:
         return program
 
 
-def _close_in_background(descriptors: Sequence[int]) -> None:
-    """Close descriptors in a child, whose copies are then the last ones."""
-    reader, writer = os.pipe()
-    if os.fork():
-        os.close(reader)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        os.close(writer)
-        return
-    try:
-        os.close(writer)
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
-        os.read(reader, 1)  # until the parent has closed its own
-    finally:
-        os._exit(0)
-
-
 def _words(what: str, action: Callable[[], object]) -> None:
     """Run an action of BCC, which speaks on stderr and raises plain exceptions."""
-    with _captured_stderr() as words:
+    with captured_stderr() as words:
         try:
             action()
         except Exception as error:
             reason = " ".join(f"{error} {words()}".split())[:_WORDS_OF_THE_TOOL]
             raise KernelError(f"{what}: {reason}") from None
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[Callable[[], str]]:
-    """Collect what C libraries print to descriptor 2 meanwhile."""
-    with tempfile.TemporaryFile() as collected:
-        saved = os.dup(2)
-        os.dup2(collected.fileno(), 2)
-
-        def words() -> str:
-            collected.seek(0)
-            return collected.read().decode(errors="replace")
-
-        try:
-            yield words
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 def _last(words: str) -> str:

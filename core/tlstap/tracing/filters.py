@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tlstap.discovery.processes import ProcessFacts
 from tlstap.errors import UsageError
 
 COMM_BYTES = 15
@@ -25,6 +26,18 @@ class Filters:
     exes: frozenset[str] = frozenset()
     follow_children: bool = False
     libraries: frozenset[str] = field(default_factory=frozenset)
+
+    def with_command(self, pid: int) -> Filters:
+        """The same for a command that was started: its process, and its children to come."""
+        return replace(self, pids=self.pids | {pid}, follow_children=True)
+
+    def admit(self, facts: ProcessFacts) -> bool:
+        """Whether a process passes the filters, apart from its number."""
+        return (
+            (not self.uids or facts.uid in self.uids)
+            and (not self.comms or facts.comm in {comm[:COMM_BYTES] for comm in self.comms})
+            and (not self.exes or facts.exe in {str(Path(exe).resolve()) for exe in self.exes})
+        )
 
     def comm_keys(self) -> list[bytes]:
         """Each name as the kernel has it: cut to 15 bytes, filled with NUL to 16."""

@@ -68,6 +68,7 @@ FAMILY_DESCRIPTOR = 255
 
 _HEADER = "QQQIIIHHHHI16s40s"
 
+_TGID_OFFSET = 24
 _DETAIL_OFFSET = 44
 
 HEADER = Struct("=" + _HEADER)
@@ -114,3 +115,8 @@ def text_of(raw: bytes) -> str:
     """The text of a struct detail_event."""
     length = int.from_bytes(raw[_DETAIL_OFFSET : _DETAIL_OFFSET + 4], "little")
     return raw[HEADER.size : HEADER.size + length].decode("utf-8", "backslashreplace")
+
+
+def tgid_of(raw: bytes) -> int:
+    """The process of a record."""
+    return int.from_bytes(raw[_TGID_OFFSET : _TGID_OFFSET + 4], "little")

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +20,7 @@ from tlstap.discovery import processes
 from tlstap.discovery.cache import ReportCache
 from tlstap.discovery.command import files_of_command
 from tlstap.discovery.scan import Image, Scanner
-from tlstap.errors import ElfError, ProcessGoneError, UsageError
+from tlstap.errors import ElfError, ProcessGoneError
 from tlstap.library import Library
 from tlstap.records import Lost, TraceRecord
 from tlstap.registry import Registry
@@ -30,17 +29,15 @@ from tlstap.tracing.attacher import Attacher, Coverage, Watch
 from tlstap.tracing.child import Child
 from tlstap.tracing.connections import RING_FULL, ConnectionTracker
 from tlstap.tracing.engine import Engine, Totals
-from tlstap.tracing.filters import COMM_BYTES, Filters
-from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets, kernel_facts, require_privilege
+from tlstap.tracing.filters import Filters
+from tlstap.tracing.kernel import KernelFacts, kernel_facts, require_privilege
 from tlstap.tracing.layout import Counter, EventKind
 from tlstap.tracing.machine import Machine, ProbedImage
+from tlstap.tracing.options import Options, Summary, Tell
 from tlstap.tracing.plan import ProbeTable
 from tlstap.tracing.priority import Priority
 from tlstap.tracing.reader import Reader
 from tlstap.tracing.ring import Ring
-
-DEFAULT_BUFFER_BYTES = 16 << 20
-LARGEST_BUFFER_BYTES = 1 << 30
 
 DRAIN_SECONDS = 0.004
 """The ring is drained at least this often while records are looked at."""
@@ -51,34 +48,6 @@ PATIENCE_SECONDS = 0.3
 HOUSEKEEPING_SECONDS = 1.0
 FAST_SHARE = 16
 """If more than this part of the ring was filled when it was drained, the next draining is urgent."""
-
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to trace. `attachment` and `sockets` override what the kernel offers."""
-
-    filters: Filters = field(default_factory=Filters)
-    duration: float | None = None
-    buffer_bytes: int = DEFAULT_BUFFER_BYTES
-    command: Sequence[str] = ()
-    attachment: Attachment | None = None
-    sockets: Sequence[Sockets] | None = None
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a trace saw and lost: the kernel's counters at its end."""
-
-    records: int = 0
-    lost_records: int = 0
-    lost_bytes: int = 0
-    unreadable_bytes: int = 0
-    beyond_bound_bytes: int = 0
-    nested_too_deep: int = 0
-    implausible: int = 0
-    left_out_records: int = 0
 
 
 class Session:
@@ -134,7 +103,7 @@ class Session:
         self._started = True
         options = self._options
         require_privilege()
-        _check_buffer(options.buffer_bytes)
+        options.check()
         for pid in options.filters.pids:
             if not Path(f"/proc/{pid}").exists():
                 raise ProcessGoneError(f"there is no process {pid}; tlstap libs lists those that use TLS")
@@ -144,7 +113,7 @@ class Session:
         if options.command:
             self.child = Child(options.command)
             self._cleanup.callback(self.child.close)
-            filters = _with_child(filters, self.child.pid)
+            filters = filters.with_command(self.child.pid)
         # All known libraries are looked for, so that one that was not asked for is never taken for another.
         known = self._registry.libraries.values()
         self.scanner = Scanner(known, self._registry.locate, ReportCache(known))
@@ -249,17 +218,10 @@ class Session:
         filters = self._options.filters
         if filters.pids and pid not in filters.pids:
             return False
-        if not (filters.uids or filters.comms or filters.exes):
-            return True
         try:
-            facts = processes.facts(pid)
+            return filters.admit(processes.facts(pid))
         except (ProcessGoneError, PermissionError):
             return False
-        return (
-            (not filters.uids or facts.uid in filters.uids)
-            and (not filters.comms or facts.comm in {comm[:COMM_BYTES] for comm in filters.comms})
-            and (not filters.exes or facts.exe in {str(Path(exe).resolve()) for exe in filters.exes})
-        )
 
     @staticmethod
     def now() -> int:
@@ -312,12 +274,12 @@ class Session:
         for raw in self._reader.drain():
             match raw[layout.KIND_OFFSET]:
                 case EventKind.BIRTH:
-                    self._machine.look_at_process(_tgid(raw))
+                    self._machine.look_at_process(layout.tgid_of(raw))
                 case EventKind.HANDSHAKE:
-                    self._machine.look_at_socket(_tgid(raw), layout.HEADER.unpack_from(raw)[12])
+                    self._machine.look_at_socket(layout.tgid_of(raw), layout.HEADER.unpack_from(raw)[12])
                 case EventKind.EXEC:
-                    self._machine.look_at_process(_tgid(raw), layout.text_of(raw))
-                    self._watch.look_at(_tgid(raw))
+                    self._machine.look_at_process(layout.tgid_of(raw), layout.text_of(raw))
+                    self._watch.look_at(layout.tgid_of(raw))
         return self._reader.held - held
 
     def _records_for(self, seconds: float) -> Iterator[TraceRecord]:
@@ -358,13 +320,7 @@ class Session:
         for totals in ended:
             yield from self._tracker.ended_unheard(totals)
         yield from self._tracker.finish()
-        counters = self.engine.counters()
-        self.summary.lost_records = counters[Counter.LOST_EVENTS]
-        self.summary.lost_bytes = counters[Counter.LOST_BYTES]
-        self.summary.unreadable_bytes = counters[Counter.UNREADABLE]
-        self.summary.beyond_bound_bytes = counters[Counter.BEYOND_BOUND]
-        self.summary.nested_too_deep = counters[Counter.NESTED_TOO_DEEP]
-        self.summary.implausible = counters[Counter.IMPLAUSIBLE]
+        self.summary.take_counters(self.engine.counters())
         self.summary.left_out_records = len(self._reader.backlog)
         unknown = self.summary.lost_bytes - self._tracker.known_lost_bytes
         if self.summary.lost_records:
@@ -383,20 +339,3 @@ class Session:
                     f"detached; {len(self._reader.backlog):,} captured records are still to be written, "
                     "stop once more to leave them out"
                 )
-
-
-def _tgid(raw: bytes) -> int:
-    return int.from_bytes(raw[24:28], "little")
-
-
-def _with_child(filters: Filters, pid: int) -> Filters:
-    return replace(filters, pids=filters.pids | {pid}, follow_children=True)
-
-
-def _check_buffer(size: int) -> None:
-    page = os.sysconf("SC_PAGE_SIZE")
-    if size < page or size > LARGEST_BUFFER_BYTES or size & (size - 1):
-        raise UsageError(
-            f"a buffer of {size} bytes can't be had; it must be a power of two from {page} (one page) to "
-            f"{LARGEST_BUFFER_BYTES} (1G)"
-        )

@@ -19,11 +19,23 @@ int on_process_exec(struct bpf_raw_tracepoint_args *ctx) {
     return 0;
 }
 
+/* Whether the process ends with this thread: the first thread may end long before the others. */
+static __always_inline bool is_last_thread(u64 id) {
+#ifdef OFFSET_SIGNAL_LIVE
+    u64 signal = kernel_word(bpf_get_current_task() + OFFSET_TASK_SIGNAL);
+    u32 live = 0;
+    bpf_probe_read_kernel(&live, sizeof(live), (void *)(signal + OFFSET_SIGNAL_LIVE));
+    return !live;
+#else
+    return id >> 32 == (u32)id;
+#endif
+}
+
 int on_process_exit(struct bpf_raw_tracepoint_args *ctx) {
     u64 id = bpf_get_current_pid_tgid();
     u32 tgid = id >> 32;
     threads.delete(&id);
-    if (tgid != (u32)id)
+    if (!is_last_thread(id))
         return 0;
 #ifdef FOLLOW_CHILDREN
     filter_pids.delete(&tgid);

@@ -366,6 +366,21 @@ def test_the_end_of_a_process_ends_its_connections(programs: Programs) -> None:
     assert (closed.written_bytes, closed.written_lost) == (100, 0)
 
 
+def test_a_process_goes_on_without_its_first_thread(program: Program) -> None:
+    with tracing(program) as session:
+        collected = Collected(session)
+        program.do("write", 7, 100, 1)
+        program.do("leave")
+        program.do("write", 7, 50, 1)
+        program.kill()
+        wait_until(lambda: collected.of(Closed), "the connection's end")
+        collected.stop()
+    assert [(one.connection.id, one.offset) for one in collected.of(Data)] == [(1, 0), (1, 100)]
+    first, second = (one.process for one in collected.of(Data))
+    assert first.tid == first.pid == second.pid != second.tid
+    assert [(one.written_bytes, one.written_lost) for one in collected.of(Closed)] == [(150, 0)]
+
+
 def test_a_library_that_is_mapped_later(programs: Programs) -> None:
     """A process that starts while tracing is traced, by whatever name its file has."""
     name = programs.path("own_library").name

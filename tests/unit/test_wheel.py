@@ -24,7 +24,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, sources / name, symlinks=True, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, sources / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, sources]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        str(sources),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = folder.glob("*.whl")
@@ -96,6 +105,6 @@ print("openssl_sets_server_name" in text, '#line 1 "bpf/event.h"' in text, "stru
 
 
 def test_it_works_from_where_it_was_unpacked(unpacked: Path) -> None:
-    command = [sys.executable, "-I", "-c", SCRIPT, unpacked]
+    command = [sys.executable, "-I", "-c", SCRIPT, str(unpacked)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     assert (done.stdout, done.stderr) == ("True True True\n", "")

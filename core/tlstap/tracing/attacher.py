@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tlstap.discovery.report import FoundLibrary
 from tlstap.discovery.scan import Image, Scanner
-from tlstap.errors import KernelError
+from tlstap.errors import TlstapError
 from tlstap.library import Library
 from tlstap.schema import LibraryInfo
 from tlstap.tracing.engine import Engine, Site
@@ -78,7 +78,7 @@ class Attacher:
             functions = {self._table.index(point.probe): point.function for point in points}
             probed = ProbedImage(library, info, image, functions)
             self._engine.attach(image.fd, self._machine.add_image(probed), sites)
-        except KernelError as error:
+        except TlstapError as error:
             self._problem(image, str(error))
             return None
         return probed

@@ -37,6 +37,8 @@ TASK_FIELDS: Mapping[str, str] = {
     "TASK_GROUP_LEADER": "task_struct.group_leader",
     "TASK_COMM": "task_struct.comm",
     "TASK_MM": "task_struct.mm",
+    "TASK_SIGNAL": "task_struct.signal",
+    "SIGNAL_LIVE": "signal_struct.live",
     "MM_EXE_FILE": "mm_struct.exe_file",
     "FILE_INODE": "file.f_inode",
     "INODE_NUMBER": "inode.i_ino",

@@ -8,8 +8,10 @@
  *     read HANDLE SIZE COUNT    likewise own_read
  *     free HANDLE               own_free(HANDLE)
  *     where                     answers "done ADDRESS", that of own_write, in hexadecimal
+ *     leave                     the first thread ends, another one goes on obeying
  *     exec                      execute this program again, which prints "ready PID" once more
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,21 +53,23 @@ EIGHT(5)
 EIGHT(6)
 EIGHT(7)
 
-int main(int argc, char **argv)
+static unsigned char data[1 << 20];
+static pthread_t first;
+
+static void *obey(void *arguments)
 {
-    static unsigned char data[1 << 20];
     char line[128], word[16];
     unsigned long handle, size, count;
 
-    (void)argc;
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = i % 251;
-    printf("ready %d\n", getpid());
-    fflush(stdout);
+    if (!pthread_equal(pthread_self(), first)) {
+        pthread_join(first, 0);
+        printf("done\n");
+        fflush(stdout);
+    }
     while (fgets(line, sizeof line, stdin)) {
         handle = size = count = 0;
         if (sscanf(line, "%15s %lu %lu %lu", word, &handle, &size, &count) < 1 || size > sizeof data)
-            return 1;
+            exit(1);
         for (; count; count--) {
             if (!strcmp(word, "write"))
                 own_write((void *)handle, data, size);
@@ -75,12 +79,28 @@ int main(int argc, char **argv)
         if (!strcmp(word, "free"))
             own_free((void *)handle);
         if (!strcmp(word, "exec"))
-            execl("/proc/self/exe", argv[0], (char *)0);
+            execl("/proc/self/exe", *(char **)arguments, (char *)0);
+        if (!strcmp(word, "leave")) {
+            pthread_t other;
+            pthread_create(&other, 0, obey, arguments);
+            pthread_exit(0);
+        }
         if (!strcmp(word, "where"))
             printf("done %lx\n", (unsigned long)own_write);
         else
             printf("done\n");
         fflush(stdout);
     }
-    return 0;
+    exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = i % 251;
+    printf("ready %d\n", getpid());
+    fflush(stdout);
+    first = pthread_self();
+    obey(argv);
 }

@@ -68,7 +68,7 @@ class Raw:
         fields = (offset, len(payload) if length is None else length, 3 * MS)
         head = layout.DATA.pack(
             *self._fields(EventKind.DATA), *fields, layout.DIRECTIONS.index(direction), len(payload)
-        )  # type: ignore[arg-type]
+        )
         return (head + payload).ljust(room, b"\xaa")
 
     def birth(self) -> bytes:

@@ -257,7 +257,9 @@ def test_wake_ends_a_long_wait(
 ) -> None:
     monkeypatch.setattr(reader, "IDLE_TICKS", 0)
     monkeypatch.setattr(reader, "SLEEP_SECONDS", 60)
-    one = make_reader(kernel, arm=lambda: one.wake())
+    readers: list[Reader] = []
+    one = make_reader(kernel, arm=lambda: readers[0].wake())
+    readers.append(one)
     began = time.monotonic()
     one.wait(60)
     assert time.monotonic() - began < 30

@@ -51,9 +51,28 @@ class Filters:
         keys = []
         for exe in self.exes:
             try:
-                status = Path(exe).stat()
+                keys.append(_file_key(exe))
             except OSError as error:
                 raise UsageError(f"--exe {exe}: {error.strerror}; give the path of an executable") from None
-            device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)
-            keys.append((status.st_ino, device))
         return keys
+
+
+def _file_key(path: str) -> tuple[int, int]:
+    """Inode and device of a file as struct inode has them.
+
+    On btrfs and on overlays of several file systems, stat(2) gives another device. The one of the mount is
+    right; a mount of another mount namespace is not known here, and stat's has to do.
+    """
+    fd = os.open(path, os.O_PATH)
+    try:
+        status = os.fstat(fd)
+        lines = (line.split() for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines())
+    finally:
+        os.close(fd)
+    info = {words[0]: words[1] for words in lines if len(words) == 2}
+    major, minor = os.major(status.st_dev), os.minor(status.st_dev)
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        mount, _, device, *_ = line.decode(errors="replace").split(" ")
+        if mount == info.get("mnt_id:"):
+            major, minor = map(int, device.split(":"))
+    return int(info.get("ino:", status.st_ino)), major << 20 | minor  # "ino:" is there since Linux 5.14

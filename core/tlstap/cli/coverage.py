@@ -56,6 +56,8 @@ def _say_what_is_dark(session: Session, wanted: frozenset[int]) -> None:
     traced = set().union(*(one.image.pids for one in session.coverage.images))
     for pid in sorted(session.asked_for_pids - traced):
         say(f"process {pid} has no TLS library that is traced; waiting for it to load one")
+    if session.child is not None:
+        return
     for kind, diagnostic in session.scanner.diagnostics.left_out.items():
         if kind in ("malformed", "unreadable"):
             more = f" (and {diagnostic.count - 1} more)" if diagnostic.count > 1 else ""

@@ -17,13 +17,15 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc
 DEMO_PACKAGES := $(RUN_PACKAGES) curl openssl
 TEST_PACKAGES := $(DEMO_PACKAGES) nginx gcc libc6-dev libssl-dev util-linux
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk bpfcc-tools bpftrace
+# Debian 12 has virtiofsd in a package that qemu depends on.
+KERNEL_PACKAGES = $(TEST_PACKAGES) qemu-system-x86 busybox-static $(shell apt-cache pkgnames virtiofsd 2>/dev/null)
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests that run as root leave no files of root's in the checkout.
 ROOT := $(SUDO) env TLSTAP_TEST_CACHE=$(TEST_CACHE) PYTHONDONTWRITEBYTECODE=1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test check unit bpf apps bench screenshot install uninstall clean
+.PHONY: help demo test check unit bpf apps kernels bench screenshot install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,13 +33,13 @@ help: ## list the targets
 demo: $(STAMPS)/demo ## trace a real curl that talks to a local HTTPS server
 	$(BIN)/python -m scripts.demo
 
-test: check unit bpf apps ## everything: style, types, unit tests, real probes, real applications
+test: check unit bpf apps ## style, types, unit tests, real probes, real applications
 
 check: $(STAMPS)/test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy -p tests.support -p tests.bpf -p tests.apps -p bench -p scripts
+	$(BIN)/mypy -p tests.support -p tests.bpf -p tests.apps -p tests.kernels -p bench -p scripts
 
 unit: $(STAMPS)/test ## tests without root and without a kernel
 	$(PYTEST) tests/unit
@@ -48,6 +50,10 @@ bpf: $(STAMPS)/test ## real probes on small programs
 apps: $(STAMPS)/test ## real probes on real applications
 	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(BIN)/python -m tests.support.openssl
 	$(ROOT) $(PYTEST) -p no:cacheprovider tests/apps
+
+kernels: $(STAMPS)/kernels ## Debian's stock kernels, emulated: takes minutes, not part of `make test`
+	mkdir -p $(TEST_CACHE)
+	$(ROOT) $(BIN)/python -m tests.kernels.run $(KERNELS)
 
 bench: $(STAMPS)/bench ## requests per second beside sslsniff and bpftrace
 	$(ROOT) $(BIN)/python -m bench.run
@@ -89,6 +95,10 @@ $(STAMPS)/demo: $(STAMPS)/run
 $(STAMPS)/test: $(BIN)/python pyproject.toml Makefile | $(STAMPS)
 	scripts/apt-install $(TEST_PACKAGES)
 	$(BIN)/pip install -q -e '.[dev]'
+	touch $@
+
+$(STAMPS)/kernels: $(STAMPS)/test
+	scripts/apt-install $(KERNEL_PACKAGES)
 	touch $@
 
 $(STAMPS)/bench: $(STAMPS)/test

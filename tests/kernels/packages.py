@@ -11,6 +11,8 @@ from tests.support.openssl import _private_apt, _run, cache_folder
 
 _NAME = re.compile(r"linux-(?:image|binary|modules)-(.+)-cloud-amd64")
 
+NEWEST = "newest"
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -23,7 +25,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Series:
-    """Kernels whose version begins with `version`, and the suites that are looked into for the newest."""
+    """Kernels whose version begins with `version` (or NEWEST: all), and the suites to look for them in."""
 
     version: str
     suites: tuple[str, ...]
@@ -33,7 +35,7 @@ SERIES = (
     Series("5.10", ("bullseye", "bullseye-security")),
     Series("6.1", ("bookworm", "bookworm-security")),
     Series("6.12", ("trixie", "trixie-security")),
-    Series("7", ("trixie-backports",)),
+    Series(NEWEST, ("trixie-backports",)),
 )
 
 
@@ -69,8 +71,9 @@ def fetch(series: Series) -> Kernel:
 def _newest(names: list[str], series: Series) -> list[str]:
     """The packages that make up the newest kernel: one, or an image's with its binary and modules."""
     # A kernel has three numbers; "6.1" alone stands for the newest one.
-    prefix = re.compile(rf"(?=\d+\.\d+\.\d+){re.escape(series.version)}[.+-]")
-    ours = [name for name in names if prefix.match(_version(name)) and "-0.deb" not in name]
+    wanted = r"\d+" if series.version == NEWEST else re.escape(series.version)
+    prefix = re.compile(rf"(?=\d+\.\d+\.\d+){wanted}[.+-]")
+    ours = [name for name in names if prefix.match(_version(name))]
     if not ours:
         raise RuntimeError(f"no kernel {series.version} in {', '.join(series.suites)}")
     newest = max(map(_version, ours), key=lambda version: [int(part) for part in re.findall(r"\d+", version)])

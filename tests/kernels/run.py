@@ -31,24 +31,29 @@ SECONDS = 600
 
 def main() -> int:
     """Run the checks in one guest after the other."""
-    versions = sys.argv[1:] or [series.version for series in packages.SERIES]
-    passed = True
     try:
         _require()
-        for version in versions:
-            kernel = packages.fetch(packages.series_of(version))
-            began = time.monotonic()
-            results = run_guest(kernel)
-            print(f"Linux {kernel.release} ({time.monotonic() - began:.0f} s)", flush=True)
-            for result in results:
-                print(
-                    f"  {'ok    ' if result['ok'] else 'FAILED'} {result['name']}: {result['text']}",
-                    flush=True,
-                )
-                passed = passed and bool(result["ok"])
     except RuntimeError as error:
         sys.exit(str(error))
-    return 0 if passed else 1
+    versions = sys.argv[1:] or [series.version for series in packages.SERIES]
+    failed = [version for version in versions if not _passes(version)]
+    return 1 if failed else 0
+
+
+def _passes(version: str) -> bool:
+    """Whether the newest kernel of a series passes; what was found is printed."""
+    began = time.monotonic()
+    try:
+        kernel = packages.fetch(packages.series_of(version))
+        results = run_guest(kernel)
+    except RuntimeError as error:
+        print(f"Linux {version}\n  FAILED {error}", flush=True)
+        return False
+    print(f"Linux {kernel.release} ({time.monotonic() - began:.0f} s)")
+    for result in results:
+        print(f"  {'ok    ' if result['ok'] else 'FAILED'} {result['name']}: {result['text']}")
+    sys.stdout.flush()
+    return all(result["ok"] for result in results)
 
 
 def _require() -> None:

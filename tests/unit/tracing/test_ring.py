@@ -114,7 +114,7 @@ def test_a_discarded_record_is_skipped(kernel: Kernel, the_ring: Ring) -> None:
 
 def test_a_record_that_goes_round_the_end_is_whole(kernel: Kernel, the_ring: Ring) -> None:
     payload = bytes(range(256)) * 4
-    for position in (PAGE - 8, PAGE - 16, PAGE - 512, 7 * PAGE - 8, (1 << 40) + PAGE - 8):
+    for position in (PAGE - 8, 2 * PAGE - 8, PAGE - 16, PAGE - 512, 7 * PAGE - 8, (1 << 40) + PAGE - 8):
         kernel.start_at(position)
         kernel.write(payload)
         kernel.write(b"next")

@@ -309,6 +309,37 @@ def test_large_calls_within_the_bound_are_whole(program: Program) -> None:
     assert session.summary.beyond_bound_bytes == session.summary.unreadable_bytes == 0
 
 
+def test_a_call_beyond_the_bound_says_so(program: Program) -> None:
+    size = 5 << 20
+    with tracing(program) as session:
+        program.do("write", 1, size, 1)
+        program.do("write", 1, 5, 1)
+        records = rest(session)
+    *_, cut, last = the_data(records)
+    captured = sum(len(data.payload) for data in the_data(records))
+    assert 4 << 20 <= captured < size
+    assert b"".join(data.payload for data in the_data(records)) == payload(size)[: captured - 5] + payload(5)
+    assert cut.offset + cut.length == last.offset == size
+    assert session.summary.beyond_bound_bytes == size + 5 - captured
+    assert [(one.written_bytes, one.written_lost) for one in the_closed(records)] == [
+        (size + 5, size + 5 - captured)
+    ]
+
+
+def test_bytes_that_cannot_be_read_are_counted(program: Program) -> None:
+    with tracing(program) as session:
+        program.do("bad", 1, 20_000, 1)
+        program.do("write", 1, 5, 1)
+        records = rest(session)
+    assert [(one.offset, one.length, one.payload) for one in the_data(records)] == [
+        (0, 16384, b""),
+        (16384, 20_000 - 16384, b""),
+        (20_000, 5, payload(5)),
+    ]
+    assert session.summary.unreadable_bytes == 20_000
+    assert [(one.written_bytes, one.written_lost) for one in the_closed(records)] == [(20_005, 20_000)]
+
+
 # ---- processes ----
 
 

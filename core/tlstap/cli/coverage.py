@@ -49,13 +49,18 @@ def _process_text(pid: int) -> str:
 
 def _say_what_is_dark(session: Session, wanted: frozenset[int]) -> None:
     """Processes that were asked for and that nothing will be seen of, with the reason."""
+    traced_images = [one.image for one in session.coverage.images]
+    of_command = session.images_of_command()
+    command_is_dark = session.child is not None and not any(image in traced_images for image in of_command)
     for image in session.scanner.images:
         for name in image.report.unsupported:
-            if image.pids & wanted:
+            if image.pids & wanted or (command_is_dark and image in of_command):
                 say(f"{image.path}: has {name}, which no plugin supports")
-    traced = set().union(*(one.image.pids for one in session.coverage.images))
+    traced = set().union(*(image.pids for image in traced_images))
     for pid in sorted(session.asked_for_pids - traced):
         say(f"process {pid} has no TLS library that is traced; waiting for it to load one")
+    if command_is_dark:
+        say("the command loads no TLS library that is traced when it starts; it may load one later")
     if session.child is not None:
         return
     for kind, diagnostic in session.scanner.diagnostics.left_out.items():

@@ -72,6 +72,7 @@ class Session:
         self._ended_unheard: list[Totals] = []
         self._housekeeping_due = 0.0
         self._lost_seen = 0
+        self._command_files: list[str] = []
         self._wake: Callable[[], None] = lambda: None
         self._cleanup = contextlib.ExitStack()
 
@@ -165,7 +166,8 @@ class Session:
         if pids is None:
             images += self.scanner.scan_ldcache()
         if self.child is not None:
-            for path in files_of_command(self._options.command, os.environ):
+            self._command_files = files_of_command(self._options.command, os.environ)
+            for path in self._command_files:
                 with contextlib.suppress(ElfError):  # the kernel will say what it thinks of it
                     images += self.scanner.scan_files([path])
         return images
@@ -206,6 +208,17 @@ class Session:
     def asked_for_pids(self) -> frozenset[int]:
         """The processes that the user named."""
         return self._options.filters.pids
+
+    def images_of_command(self) -> list[Image]:
+        """Files with TLS code that the command loads when it starts."""
+        files = set()
+        for path in self._command_files:
+            with contextlib.suppress(OSError):
+                status = Path(path).stat()
+                files.add((status.st_dev, status.st_ino))
+        return [
+            image for image in self.scanner.images if (image.identity.device, image.identity.inode) in files
+        ]
 
     def pids_of_interest(self) -> frozenset[int]:
         """The processes that use a TLS library and pass the filters, as far as that is known now."""

@@ -6,6 +6,7 @@
  *
  *     write HANDLE SIZE COUNT   call own_write(HANDLE, data, SIZE) COUNT times, byte i being i % 251
  *     read HANDLE SIZE COUNT    likewise own_read
+ *     bad HANDLE SIZE COUNT     likewise own_write, of memory that is not there
  *     free HANDLE               own_free(HANDLE)
  *     where                     answers "done ADDRESS", that of own_write, in hexadecimal
  *     leave                     the first thread ends, another one goes on obeying
@@ -53,7 +54,7 @@ EIGHT(5)
 EIGHT(6)
 EIGHT(7)
 
-static unsigned char data[1 << 20];
+static unsigned char data[5 << 20];
 static pthread_t first;
 
 static void *obey(void *arguments)
@@ -73,6 +74,8 @@ static void *obey(void *arguments)
         for (; count; count--) {
             if (!strcmp(word, "write"))
                 own_write((void *)handle, data, size);
+            else if (!strcmp(word, "bad"))
+                own_write((void *)handle, (void *)16, size);
             else
                 own_read((void *)handle, data, size);
         }

@@ -107,5 +107,7 @@ class Tracer:
         self._session.stop()
 
     def close(self) -> None:
-        """Detach everything."""
+        """Detach everything; a command that still runs is asked to end."""
+        if self._session.child is not None:
+            self._session.child.terminate()
         self._session.close()

@@ -30,7 +30,7 @@ def library(**changes: Any) -> schema.LibraryInfo:
 
 def connection(**changes: Any) -> Connection:
     """Number 3, 10.0.0.2:51034 -> 192.0.2.7:443, of which everything is known."""
-    given = {
+    given: dict[str, Any] = {
         "id": 3,
         "process": process(),
         "library": library(),
@@ -82,7 +82,8 @@ def _message(fields: dict[str, Any]) -> Message:
 
 def exchange(of: Connection, **changes: Any) -> Exchange:
     """An exchange on that connection, without messages unless they are given."""
-    return Exchange(**{"connection": of, "process": of.process, "protocol": "HTTP/1.1"} | changes)
+    given: dict[str, Any] = {"connection": of, "process": of.process, "protocol": "HTTP/1.1"}
+    return Exchange(**given | changes)
 
 
 def whole(of: Connection, asked: Message, answered: Message, **changes: Any) -> list[Record]:

@@ -132,16 +132,24 @@ class Watch(threading.Thread):
         rescan = time.monotonic() + RESCAN_SECONDS
         while not self._ending:
             pids = self._take_due(rescan)
-            found = []
-            for pid in pids:
-                found += self._scanner.scan([pid])
-            if time.monotonic() >= rescan:
-                found += self._scanner.scan(self._pids())
+            again = time.monotonic() >= rescan
+            if again:
                 rescan = time.monotonic() + RESCAN_SECONDS
-            if found:
-                self._attach(found)
+            try:
+                self._attach(self._find(pids, again))
+            except OSError as error:  # too many open files, for instance: the trace goes on
+                self._tell([], [f"new processes can't be looked at: {error.strerror or error}"])
+
+    def _find(self, pids: Collection[int], again: bool) -> list[Image]:
+        """New images in these processes, and in all others if they are to be looked at again."""
+        found = []
+        for pid in pids:
+            found += self._scanner.scan([pid])
+        return found + self._scanner.scan(self._pids()) if again else found
 
     def _attach(self, images: list[Image]) -> None:
+        if not images:
+            return
         known = len(self._attacher.coverage.problems)
         probed = self._attacher.attach(images)
         self._tell(probed, self._attacher.coverage.problems[known:])

@@ -100,18 +100,21 @@ class Engine:
         """Compile, with the first means of noting sockets that the kernel accepts."""
         cookies = self.attachment is Attachment.MULTI
         text = program_text(self._table, snippets, cookies=cookies)
+        refused = []
         for sockets in means:
             macros = facts.defines() | self._macros(filters, sockets)
             flags = [f"-D{name}={value}" for name, value in macros.items()]
             self._bpf = _compile(text, flags)
             try:
                 self._attach_sockets(sockets)
-            except KernelError:
+            except (KernelError, CompileError) as error:
                 self._bpf.cleanup()
+                self._programs.clear()
+                refused.append(f"{sockets.value} ({' '.join(str(error).split())})")
                 continue
             self.sockets = sockets
             return
-        raise KernelError(f"the kernel accepts none of: {', '.join(one.value for one in means)}")
+        raise KernelError(f"addresses of connections can't be had by {'; '.join(refused)}")
 
     def _macros(self, filters: Filters, sockets: Sockets) -> dict[str, int]:
         macros = {

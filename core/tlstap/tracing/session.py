@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +116,7 @@ class Session:
             self.child = Child(options.command)
             self._cleanup.callback(self.child.close)
             filters = filters.with_command(self.child.pid)
+        _allow_many_files()  # not for the command, which has begun with its own limit
         # All known libraries are looked for, so that one that was not asked for is never taken for another.
         known = self._registry.libraries.values()
         self.scanner = Scanner(known, self._registry.locate, ReportCache(known))
@@ -352,3 +354,10 @@ class Session:
                     f"detached; {len(self._reader.backlog):,} captured records are still to be written, "
                     "stop once more to leave them out"
                 )
+
+
+def _allow_many_files() -> None:
+    """Each image is held open, and each probe is a descriptor where they are attached one by one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -20,6 +20,7 @@ from tlstap.errors import CompileError, KernelError, ProcessGoneError, TlstapErr
 from tlstap.library import Library
 from tlstap.records import Closed, Data, Lost, Opened, TraceRecord
 from tlstap.registry import Registry
+from tlstap.tracing import engine as engine_module
 from tlstap.tracing.connections import RING_FULL
 from tlstap.tracing.engine import Engine
 from tlstap.tracing.filters import Filters
@@ -134,7 +135,7 @@ def test_the_plugins_own_snippet_compiles_in_every_mode() -> None:
     snippets = dict(found for library in libraries if (found := registry.snippet(library)))
     facts = kernel_facts()
     before = kernel_objects()
-    for sockets in (Sockets.TRACEPOINT, Sockets.SYSCALL, Sockets.NONE):
+    for sockets in facts.socket_means():
         made = Engine(
             ProbeTable(libraries), snippets, facts, Filters(), ring_bytes=16 * PAGE, sockets=[sockets]
         )
@@ -143,12 +144,19 @@ def test_the_plugins_own_snippet_compiles_in_every_mode() -> None:
     assert kernel_objects() == before
 
 
-def test_means_that_the_kernel_lacks() -> None:
+def test_means_that_fail_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracepoint that no kernel has stands for means that this one lacks."""
     facts = kernel_facts()
-    assert not facts.kprobes, "this test is for kernels without kprobes"
+    hooks = {Sockets.SYSCALL: (("on_syscall", "no_such_tracepoint"),), Sockets.NONE: ()}
+    monkeypatch.setattr(engine_module, "_SOCKET_HOOKS", hooks)
     before = kernel_objects()
-    with pytest.raises(KernelError, match="the kernel accepts none of: kprobes on tcp_sendmsg"):
-        Engine(ProbeTable([OWN]), {}, facts, Filters(), ring_bytes=16 * PAGE, sockets=[Sockets.KPROBE])
+    with pytest.raises(KernelError, match=r"can't be had by file descriptors.*no_such_tracepoint"):
+        Engine(ProbeTable([OWN]), {}, facts, Filters(), ring_bytes=16 * PAGE, sockets=[Sockets.SYSCALL])
+    assert kernel_objects() == before
+    means = [Sockets.SYSCALL, Sockets.NONE]
+    made = Engine(ProbeTable([OWN]), {}, facts, Filters(), ring_bytes=16 * PAGE, sockets=means)
+    assert made.sockets is Sockets.NONE
+    made.close()
     assert kernel_objects() == before
 
 
@@ -259,8 +267,8 @@ def test_two_traces_at_once(program: Program) -> None:
 # ---- losses ----
 
 
-@pytest.mark.parametrize("attachment", [Attachment.MULTI])
-def test_what_was_lost_is_known_to_the_byte(program: Program, attachment: Attachment) -> None:
+@pytest.mark.parametrize("attachment", [None, Attachment.SINGLE])
+def test_what_was_lost_is_known_to_the_byte(program: Program, attachment: Attachment | None) -> None:
     """A ring of one page has no room for large records at all, and for few of the small ones."""
     with tracing(program, attachment=attachment, buffer_bytes=PAGE) as session:
         program.do("write", 1, 100, 3)

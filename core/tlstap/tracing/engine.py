@@ -79,6 +79,10 @@ class Engine:
     ) -> None:
         with contextlib.suppress(ValueError, OSError):  # kernels from 5.11 on don't ask for it
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        if attachment is Attachment.MULTI and not facts.uprobe_multi:
+            raise KernelError(
+                "this kernel has no uprobe_multi links (Linux 6.6 has); leave out --attach multi"
+            )
         self.attachment = attachment or (Attachment.MULTI if facts.uprobe_multi else Attachment.SINGLE)
         self.ring_bytes = ring_bytes
         self._table = table

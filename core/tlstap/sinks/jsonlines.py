@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TextIO
 
 from tlstap.convert import KIND_OF, to_event, to_json
-from tlstap.records import Record
+from tlstap.records import Data, Record
 from tlstap.sinks.base import OutputOptions, Sink, SinkType
+from tlstap.sinks.data_lines import DataLines
 from tlstap.sinks.escape import escape_json
 
 
@@ -15,6 +16,7 @@ class JsonLinesSink(Sink):
 
     def __init__(self, stream: TextIO, options: OutputOptions) -> None:
         self._stream = stream
+        self._data_lines = DataLines()
         self._wanted = frozenset(
             record
             for record, kind in KIND_OF.items()
@@ -23,6 +25,9 @@ class JsonLinesSink(Sink):
 
     def write(self, record: Record, seq: int) -> None:
         if type(record) not in self._wanted:
+            return
+        if isinstance(record, Data):
+            self._stream.write(self._data_lines.line(record, seq) + "\n")
             return
         event = to_event(record, seq)
         if event is not None:

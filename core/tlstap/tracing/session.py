@@ -46,6 +46,9 @@ DRAIN_SECONDS = 0.004
 PATIENCE_SECONDS = 0.3
 """After the end, before the user is told that there is still much to write."""
 
+FAR_BEHIND = 32 << 20
+"""If so many bytes are held back, looking at them is urgent."""
+
 HOUSEKEEPING_SECONDS = 1.0
 FAST_SHARE = 16
 """If more than this part of the ring was filled when it was drained, the next draining is urgent."""
@@ -258,9 +261,11 @@ class Session:
         priority = Priority()
         self._cleanup.callback(priority.lower)
         while not self._is_over():
-            # Looking at records is no reason to hold up the traced program, unless the ring fills fast.
-            if self._drain() < self._options.buffer_bytes // FAST_SHARE:
+            # Looking at records is no reason to hold up the traced program, unless it gets far ahead.
+            if self._drain() < self._options.buffer_bytes // FAST_SHARE and self._reader.held < FAR_BEHIND:
                 priority.lower()
+            else:
+                priority.raise_()
             if not self._reader.backlog:
                 idle()
                 priority.raise_()

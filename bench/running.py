@@ -56,7 +56,7 @@ def running(tool: Tool, target: Target, witness: int, folder: Path, direction: s
             measured.peak_bytes = peak_memory(tree(process.pid))
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            usage = _wait(process)
+            usage = _wait(process, again=tool.hard_of_hearing)
             measured.exit_seconds = time.monotonic() - began
             measured.cpu_seconds = usage.ru_utime + usage.ru_stime - started
         finally:
@@ -69,10 +69,15 @@ def running(tool: Tool, target: Target, witness: int, folder: Path, direction: s
     output.unlink()
 
 
-def _wait(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
-    """Wait for the end; what the process, and its children that it waited for, used in their lives."""
+def _wait(process: subprocess.Popen[bytes], *, again: bool) -> resource.struct_rusage:
+    """Wait for the end; what the process, and its children that it waited for, used in their lives.
+
+    :param again: interrupt it again and again.
+    """
 
     def ended() -> tuple[int, int, resource.struct_rusage] | None:
+        if again:
+            os.kill(process.pid, signal.SIGINT)  # Popen's own way would take the exit status
         result = os.wait4(process.pid, os.WNOHANG)
         return result if result[0] else None
 
@@ -120,5 +125,5 @@ def seconds_to_first_event(
             return time.monotonic() - began
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=READ_BACK)
+            _wait(process, again=tool.hard_of_hearing)
             output.unlink(missing_ok=True)

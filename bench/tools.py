@@ -41,13 +41,15 @@ class Counted:
 class Tool:
     """`command(target, output)` starts it; what it says on stdout goes to `output` too.
 
-    `count(output, messages, direction)` reads the result, direction "read" or "write".
+    `count(output, messages, direction)` reads the result, direction "read" or "write". A tool that is
+    `hard_of_hearing` misses an interrupt that comes while it prints, and is sent more of them.
     """
 
     name: str
     command: Callable[[Target, Path], list[str]]
     count: Callable[[Path, str, str], Counted]
     environment: dict[str, str] = field(default_factory=dict)
+    hard_of_hearing: bool = False
 
 
 def _tlstap_filters(target: Target) -> list[str]:
@@ -173,7 +175,7 @@ def headers_for_bcc(folder: Path) -> Path:
 TOOLS = (
     Tool("tlstap -f json --only data,lost", _tlstap_json, _count_json),
     Tool("tlstap (text)", _tlstap_text, _count_text),
-    Tool("sslsniff (bcc)", _sslsniff, _count_sslsniff),
+    Tool("sslsniff (bcc)", _sslsniff, _count_sslsniff, hard_of_hearing=True),
     Tool("bpftrace", _bpftrace, _count_bpftrace, {"BPFTRACE_STRLEN": str(BPFTRACE_STRING)}),
 )
 

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.openssl import _private_apt, _run, cache_folder
+from tests.support.debian import cache_folder, private_apt, run
 
 _NAME = re.compile(r"linux-(?:image|binary|modules)-(.+)-cloud-amd64")
 
@@ -53,16 +53,16 @@ def fetch(series: Series) -> Kernel:
     kernels.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fetching-", dir=kernels) as name:
         folder = Path(name)
-        apt = _private_apt(folder, series.suites)
-        _run(["apt-get", *apt, "-qq", "update"])
-        names = _run(["apt-cache", *apt, "pkgnames", "linux-"]).split()
+        apt = private_apt(folder, series.suites)
+        run(["apt-get", *apt, "-qq", "update"])
+        names = run(["apt-cache", *apt, "pkgnames", "linux-"]).split()
         packages = _newest(names, series)
         root = kernels / _version(packages[0])
         if not root.exists():
             unpacked = folder / "root"
-            _run(["env", "-C", str(folder), "apt-get", *apt, "-qq", "download", *packages])
+            run(["env", "-C", str(folder), "apt-get", *apt, "-qq", "download", *packages])
             for file in folder.glob("*.deb"):
-                _run(["dpkg-deb", "--extract", str(file), str(unpacked)])
+                run(["dpkg-deb", "--extract", str(file), str(unpacked)])
             unpacked.chmod(0o755)
             unpacked.rename(root)
     return _kernel(root)

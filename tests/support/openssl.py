@@ -7,17 +7,14 @@ version brings its own C library and dynamic linker, so the programs run on any 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+from tests.support.debian import cache_folder, private_apt, run
 
 
 @dataclass(frozen=True)
@@ -73,14 +70,6 @@ class OpenSsl:
         return self.command(self.root / "usr/bin/openssl", *arguments)
 
 
-def cache_folder() -> Path:
-    """$TLSTAP_TEST_CACHE, or tlstap-tests in the user's cache folder."""
-    given = os.environ.get("TLSTAP_TEST_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tlstap-tests"
-
-
 def available(suite: Suite) -> OpenSsl:
     """The version, fetched if the cache has none.
 
@@ -90,7 +79,7 @@ def available(suite: Suite) -> OpenSsl:
     if not (root / "usr/bin/openssl").exists():
         _fetch(suite, root)
     found = OpenSsl(suite.name, "", root)
-    output = _run(found.openssl("version"))
+    output = run(found.openssl("version"))
     match = re.match(r"OpenSSL (\S+)", output)
     if not match or not suite.version.match(match[1]):
         raise RuntimeError(
@@ -99,35 +88,15 @@ def available(suite: Suite) -> OpenSsl:
     return OpenSsl(suite.name, match[1], root)
 
 
-def _mirrors() -> dict[str, str]:
-    """URIs of Debian's archive and of its security archive, by label, from the machine's own sources."""
-    output = _run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(LABEL)|$(REPO_URI)",
-            "Created-By: Packages",
-            "Origin: Debian",
-        ]
-    )
-    mirrors = dict(line.split("|", 1) for line in output.splitlines())
-    if "Debian" not in mirrors:
-        raise RuntimeError(
-            "no Debian archive among apt's sources (`apt-get indextargets`); run apt-get update"
-        )
-    return mirrors
-
-
 def _fetch(suite: Suite, root: Path) -> None:
     """Download `openssl` and all it depends on as on an empty machine, and unpack it to `root`."""
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fetching-", dir=root.parent) as name:
         folder = Path(name)
-        options = _private_apt(folder, suite.suites)
-        _run(["apt-get", *options, "-qq", "update"])
+        options = private_apt(folder, suite.suites)
+        run(["apt-get", *options, "-qq", "update"])
         target = ["-t", suite.suites[-1]] if suite.suites[-1] == "experimental" else []
-        _run(
+        run(
             [
                 "apt-get",
                 *options,
@@ -143,7 +112,7 @@ def _fetch(suite: Suite, root: Path) -> None:
         unpacked = folder / "root"
         packages = list((folder / "cache/archives").glob("*.deb"))
         for package in packages:
-            _run(["dpkg-deb", "--extract", str(package), str(unpacked)])
+            run(["dpkg-deb", "--extract", str(package), str(unpacked)])
         if not (unpacked / "usr/bin/openssl").exists():
             raise RuntimeError(
                 f"OpenSSL {suite.name}: no openssl in {[package.name for package in packages]}"
@@ -151,42 +120,6 @@ def _fetch(suite: Suite, root: Path) -> None:
         unpacked.chmod(0o755)
         shutil.rmtree(root, ignore_errors=True)
         unpacked.rename(root)
-
-
-def _private_apt(folder: Path, suites: Sequence[str]) -> list[str]:
-    """Options for an apt that knows only these suites and leaves the machine's own state alone."""
-    mirrors = _mirrors()
-    for sub in ("state/lists/partial", "cache/archives/partial"):
-        (folder / sub).mkdir(parents=True)
-    (folder / "status").touch()
-    lines = []
-    for suite in suites:
-        uri = mirrors.get("Debian-Security" if suite.endswith("-security") else "Debian")
-        if uri:  # without a security archive, the suite's main one has to do
-            lines.append(f"deb [signed-by={KEYRING}] {uri} {suite} main\n")
-    (folder / "sources.list").write_text("".join(lines))
-    settings = {
-        "Dir::Etc::sourcelist": folder / "sources.list",
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::Etc::preferencesparts": "/dev/null",
-        "Dir::State": folder / "state",
-        "Dir::State::status": folder / "status",
-        "Dir::Cache": folder / "cache",
-        "Debug::NoLocking": "true",
-        "APT::Sandbox::User": "root",
-        "Acquire::Languages": "none",
-        # A mirror that lags behind will do for a test; signatures are checked all the same.
-        "Acquire::Check-Valid-Until": "false",
-    }
-    return [f"-o{key}={value}" for key, value in settings.items()]
-
-
-def _run(command: Sequence[str]) -> str:
-    environment = {**os.environ, "LC_ALL": "C", "OPENSSL_CONF": "/dev/null"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if result.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit status {result.returncode}\n{result.stderr.strip()}")
-    return result.stdout
 
 
 def main() -> None:

@@ -12,54 +12,17 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Self
 
-from elftools.elf.constants import P_FLAGS, SH_FLAGS
+from elftools.elf.constants import SH_FLAGS
 
+from tlstap.discovery.elf_parts import Section, Segment
 from tlstap.discovery.files import FileIdentity, open_regular
 from tlstap.discovery.symbols import Symbol, SymbolLookup, exported_functions, find_symbols
 from tlstap.errors import ElfError
 
 _MAX_READ = 256 << 20
 _CHUNK = 1 << 20
-
-
-class NotElfError(ElfError):
-    """The file is something else: a script, data, code that a program made up."""
-
-
-class ForeignElfError(ElfError):
-    """A proper ELF file, but of another machine or size, or an object or core file."""
-
-
-class Segment(NamedTuple):
-    """A program header; `type` is its name (PT_LOAD), or the number of one that has no name."""
-
-    type: str | int
-    flags: int
-    offset: int
-    address: int
-    file_size: int
-
-    @property
-    def executable(self) -> bool:
-        return bool(self.flags & P_FLAGS.PF_X)
-
-
-class Section(NamedTuple):
-    """A section header; `file_size` is 0 for sections without content.
-
-    `type` is its name (SHT_PROGBITS), or the number of one that has no name.
-    """
-
-    name: str
-    type: str | int
-    flags: int
-    address: int
-    offset: int
-    file_size: int
-    link: int
-    entry_size: int
 
 
 class ElfImage:

@@ -20,7 +20,7 @@ from elftools.elf.dynamic import Dynamic
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment, NoteSegment
 
-from tlstap.discovery.elf import ForeignElfError, NotElfError, Section, Segment
+from tlstap.discovery.elf_parts import ForeignElfError, NotElfError, Section, Segment
 from tlstap.errors import ElfError
 
 if TYPE_CHECKING:

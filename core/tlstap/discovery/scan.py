@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, Self
 from tlstap.discovery import ldcache, processes
 from tlstap.discovery.analysis import Locator, analyse
 from tlstap.discovery.cache import Entry, ReportCache
-from tlstap.discovery.elf import ElfImage, ForeignElfError, NotElfError
+from tlstap.discovery.elf import ElfImage
+from tlstap.discovery.elf_parts import ForeignElfError, NotElfError
 from tlstap.discovery.files import FileIdentity, digest, open_regular
 from tlstap.discovery.processes import CodeMapping, Stamp, printable
 from tlstap.discovery.recognise import OpenBeside

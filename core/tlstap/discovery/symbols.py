@@ -17,7 +17,8 @@ from tlstap.discovery.files import open_regular
 from tlstap.errors import ElfError
 
 if TYPE_CHECKING:
-    from tlstap.discovery.elf import ElfImage, Section
+    from tlstap.discovery.elf import ElfImage
+    from tlstap.discovery.elf_parts import Section
 
 Table = Literal["dynsym", "symtab", "gnu_debugdata", "debug file"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from tlstap.discovery.elf import ElfImage, ForeignElfError, NotElfError
+from tlstap.discovery.elf import ElfImage
+from tlstap.discovery.elf_parts import ForeignElfError, NotElfError
 from tlstap.errors import ElfError
 
 

@@ -21,12 +21,29 @@ def make_certificates(folder: Path) -> Certificates:
     ca, ca_key = folder / "ca.pem", folder / "ca.key"
     certificate, key, request = folder / "server.pem", folder / "server.key", folder / "server.csr"
     extensions = folder / "extensions"
+    # Python from 3.13 on is strict about what an authority and its certificates must say.
     extensions.write_text(
-        "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\nbasicConstraints=critical,CA:FALSE\n"
+        "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n"
+        "basicConstraints=critical,CA:FALSE\n"
+        "keyUsage=critical,digitalSignature\n"
+        "subjectKeyIdentifier=hash\n"
+        "authorityKeyIdentifier=keyid\n"
     )
+    usage: list[str | Path] = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     new_key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     _openssl(
-        "req", "-x509", *new_key, "-keyout", ca_key, "-out", ca, "-days", "30", "-subj", "/CN=tlstap tests"
+        "req",
+        "-x509",
+        *new_key,
+        *usage,
+        "-keyout",
+        ca_key,
+        "-out",
+        ca,
+        "-days",
+        "30",
+        "-subj",
+        "/CN=tlstap tests",
     )
     _openssl("req", *new_key, "-keyout", key, "-out", request, "-subj", "/CN=localhost")
     signed_by: list[str | Path] = [

@@ -21,7 +21,7 @@ from tlstap.library import Library
 from tlstap.records import Closed, Data, Lost, Opened, TraceRecord
 from tlstap.registry import Registry
 from tlstap.tracing import engine as engine_module
-from tlstap.tracing.connections import RING_FULL
+from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL
 from tlstap.tracing.engine import Engine
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import Attachment, Sockets, kernel_facts
@@ -265,6 +265,28 @@ def test_two_traces_at_once(program: Program) -> None:
 
 
 # ---- losses ----
+
+
+def test_what_was_not_waited_for_is_told_apart(program: Program) -> None:
+    """A second stop leaves out what was captured: nobody's ring was full."""
+    with tracing(program) as session:
+        program.do("write", 1, 100, 1)
+        records = session.records()
+        seen = [next(records)]  # the opening; the generator waits in the middle
+        program.do("write", 1, 100, 30)
+        session.stop()
+        session.stop()
+        seen += records
+    assert isinstance(seen[0], Opened)
+    captured = sum(len(data.payload) for data in the_data(seen))
+    (closed,) = the_closed(seen)
+    (lost,) = the_lost(seen)
+    assert closed.written_bytes == 31 * 100
+    assert captured < closed.written_bytes
+    assert (lost.why, lost.bytes) == (NOT_WAITED_FOR, closed.written_bytes - captured)
+    assert closed.written_lost == lost.bytes
+    assert session.summary.left_out_records > 0
+    assert (session.summary.lost_records, session.summary.lost_bytes) == (0, 0)
 
 
 @pytest.mark.parametrize("attachment", [None, Attachment.SINGLE])

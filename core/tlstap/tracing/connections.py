@@ -21,6 +21,7 @@ MAX_CONNECTIONS = 65536
 MAX_PROCESSES = 4096
 
 RING_FULL = "the ring buffer was full"
+NOT_WAITED_FOR = "captured, but not waited for at the end"
 TOO_MANY = f"more than {MAX_CONNECTIONS} connections at once"
 
 _NO_ADDRESS = bytes(layout.ADDRESS.size)
@@ -82,6 +83,8 @@ class ConnectionTracker:
         self.evicted = 0
         self.known_lost_bytes = 0
         """Bytes known to be lost in the ring, summed over the connections."""
+        self.why_missing = RING_FULL
+        """What gaps are put down to from now on."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -272,8 +275,9 @@ class ConnectionTracker:
         records: list[TraceRecord],
     ) -> None:
         state.missing[direction] += size
-        self.known_lost_bytes += size
-        records.append(Lost(state.connection, process, time_ns, 0, size, RING_FULL))
+        if self.why_missing == RING_FULL:
+            self.known_lost_bytes += size
+        records.append(Lost(state.connection, process, time_ns, 0, size, self.why_missing))
 
     def _close(
         self,

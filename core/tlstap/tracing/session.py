@@ -28,7 +28,7 @@ from tlstap.registry import Registry
 from tlstap.tracing import layout
 from tlstap.tracing.attacher import Attacher, Coverage, Watch
 from tlstap.tracing.child import Child
-from tlstap.tracing.connections import RING_FULL, ConnectionTracker
+from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL, ConnectionTracker
 from tlstap.tracing.engine import Engine, Totals
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import KernelFacts, kernel_facts, require_privilege
@@ -337,6 +337,8 @@ class Session:
         """After detaching: what is in the ring, then the ends."""
         ended = [*self._ended_unheard, *self.engine.take_ended()]
         yield from self._captured()
+        if self._reader.backlog:
+            self._tracker.why_missing = NOT_WAITED_FOR
         for totals in ended:
             yield from self._tracker.ended_unheard(totals)
         yield from self._tracker.finish()

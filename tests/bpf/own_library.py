@@ -23,6 +23,17 @@ _RECOGNISE = Recognise(symbols=("own_library_of_tlstap_tests",))
 
 OWN = Library(name="own", title="Own", recognise=_RECOGNISE, probes=_DATA)
 
+NESTING = Library(
+    name="nesting",
+    title="Nesting",
+    recognise=_RECOGNISE,
+    probes=(
+        *_DATA,
+        DataProbe(function="own_nest", direction="write"),
+        DataProbe(function="own_jump", direction="write"),
+    ),
+)
+
 MANY_FUNCTIONS = Library(
     name="many",
     title="Many",

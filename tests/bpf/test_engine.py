@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.bpf import own_library
-from tests.bpf.own_library import MANY_FUNCTIONS, OWN, Program, payload
+from tests.bpf.own_library import MANY_FUNCTIONS, NESTING, OWN, Program, payload
 from tests.support.programs import Programs
 from tests.support.wait import wait_until
 
@@ -262,6 +262,34 @@ def test_two_traces_at_once(program: Program) -> None:
         program.do("write", 1, 5, 1)
         lengths = [[data.length for data in the_data(rest(session))] for session in (one, other)]
     assert lengths == [[5], [5]]
+
+
+# ---- calls within calls ----
+
+
+@pytest.mark.parametrize("attachment", [None, Attachment.SINGLE])
+def test_a_call_within_a_call(program: Program, attachment: Attachment | None) -> None:
+    """On the same connection in the same direction it is a part of the outer one, else a call of its own."""
+    with tracing(program, own_library.registry(NESTING), attachment=attachment) as session:
+        program.do("nest", 10, 5, 2)
+        found = the_data(rest(session))
+    streams = [(data.direction, data.function, data.offset, data.length) for data in found]
+    once = [("write", "own_write"), ("read", "own_read"), ("write", "own_nest")]
+    assert streams == [(*call, offset, 5) for offset in (0, 5) for call in once]
+    other, read, outer = (found[number].connection.id for number in range(3))
+    assert read == outer != other
+    assert {data.payload for data in found} == {payload(5)}
+
+
+def test_a_call_that_never_returns_hides_no_other(program: Program) -> None:
+    with tracing(program, own_library.registry(NESTING)) as session:
+        program.do("jump", 10, 7, 3)
+        program.do("write", 10, 5, 1)
+        program.do("jump", 10, 7, 1)
+        program.do("nest", 10, 5, 1)
+        found = the_data(rest(session))
+    calls = [(data.function, data.length) for data in found]
+    assert calls == [("own_write", 5), ("own_write", 5), ("own_read", 5), ("own_nest", 5)]
 
 
 # ---- losses ----

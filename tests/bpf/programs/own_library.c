@@ -7,12 +7,15 @@
  *     write HANDLE SIZE COUNT   call own_write(HANDLE, data, SIZE) COUNT times, byte i being i % 251
  *     read HANDLE SIZE COUNT    likewise own_read
  *     bad HANDLE SIZE COUNT     likewise own_write, of memory that is not there
+ *     nest HANDLE SIZE COUNT    likewise own_nest, which writes on HANDLE and on HANDLE + 1 and reads on HANDLE
+ *     jump HANDLE SIZE COUNT    likewise own_jump, which never returns
  *     free HANDLE               own_free(HANDLE)
  *     where                     answers "done ADDRESS", that of own_write, in hexadecimal
  *     leave                     the first thread ends, another one goes on obeying
  *     exec                      execute this program again, which prints "ready PID" once more
  */
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +41,23 @@ FUNCTION long own_read(void *handle, void *data, size_t size)
     return (long)size;
 }
 
+FUNCTION long own_nest(void *handle, void *data, size_t size)
+{
+    own_write(handle, data, size);
+    own_write((char *)handle + 1, data, size);
+    own_read(handle, data, size);
+    __asm__ volatile("" : : : "memory");
+    return (long)size;
+}
+
+static jmp_buf before_jump;
+
+FUNCTION long own_jump(void *handle, const void *data, size_t size)
+{
+    __asm__ volatile("" : : "r"(handle), "r"(data), "r"(size) : "memory");
+    longjmp(before_jump, 1);
+}
+
 FUNCTION void own_free(void *handle)
 {
     __asm__ volatile("" : : "r"(handle) : "memory");
@@ -56,6 +76,12 @@ EIGHT(7)
 
 static unsigned char data[5 << 20];
 static pthread_t first;
+
+static void jump(void *handle, size_t size)
+{
+    if (!setjmp(before_jump))
+        own_jump(handle, data, size);
+}
 
 static void *obey(void *arguments)
 {
@@ -76,6 +102,10 @@ static void *obey(void *arguments)
                 own_write((void *)handle, data, size);
             else if (!strcmp(word, "bad"))
                 own_write((void *)handle, (void *)16, size);
+            else if (!strcmp(word, "nest"))
+                own_nest((void *)handle, data, size);
+            else if (!strcmp(word, "jump"))
+                jump((void *)handle, size);
             else
                 own_read((void *)handle, data, size);
         }

@@ -43,7 +43,7 @@ def unpacked(
     """The packages' files, from the cache or, if it has none of that name, from the network.
 
     :param name: the folder's name in the cache; another choice of packages needs another name.
-    :param suites: Debian suites that are looked into together, such as "trixie" and "trixie-security", for the
+    :param suites: Debian suites that are looked into together, such as trixie and trixie-security, for the
         newest version; if the last one is experimental, that is preferred.
     :param dependencies: also all that they depend on, as on an empty machine; without it, only they.
     :raises RuntimeError: they can't be fetched; the message says why.

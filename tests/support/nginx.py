@@ -1,4 +1,4 @@
-"""An nginx of the tests' own: another process than the system's service, with its own files and port."""
+"""An nginx of the tests' own: another process than the system's service, with its own files and ports."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import gzip
 import hashlib
 import os
 import socket
+import struct
 import subprocess
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,31 +23,33 @@ JSON = b'{"greeting": "hello", "numbers": [1, 2, 3]}\n'
 UPLOADED = b'{"stored": true}\n'
 TEXT = b"".join(b"line %d of a text that compresses well\n" % number for number in range(500))
 BIG_SIZE = 64 * 1024 * 1024
+RANDOM = hashlib.shake_256(b"tlstap, random.bin").digest(300_000)
 
-_CONFIGURATION = """
-daemon off;
-worker_processes {workers};
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-{user}
-events {{ worker_connections 2048; }}
-http {{
-    access_log off;
-    types {{ text/plain txt; application/octet-stream bin; }}
-    default_type application/octet-stream;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    client_max_body_size 64m;
-    keepalive_requests 10000000;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        listen [::1]:{port} ssl;
+PAGE = b"""<!doctype html>
+<title>loading</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="style.css">
+<img src="image.png" width="8" height="8">
+<script src="script.js"></script>
+"""
+STYLE = b"body { background: #eee; color: #333 }\n"
+# Synchronous requests are part of loading the page; a browser doesn't wait for others.
+SCRIPT = b"""function load(path) {
+    const request = new XMLHttpRequest();
+    request.open("GET", path, false);
+    request.overrideMimeType("text/plain; charset=x-user-defined");
+    request.send();
+    return request.responseText;
+}
+document.title = JSON.parse(load("data.json")).greeting + load("random.bin").length;
+"""
+
+_SERVER = """    server {{
+        listen 127.0.0.1:{port} ssl{options};
+        listen [::1]:{port} ssl{options};
         ssl_certificate {certificates.certificate};
         ssl_certificate_key {certificates.key};
-        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_protocols {protocols};
         root {folder}/files;
         location = /json {{ default_type application/json; return 200 '{json}'; }}
         location = /other {{ default_type text/plain; return 200 'the other answer\\n'; }}
@@ -61,7 +65,30 @@ http {{
         location = /bytes64 {{ default_type text/plain; return 200 '{bytes64}'; }}
         location = /bytes1k {{ default_type text/plain; return 200 '{bytes1k}'; }}
     }}
-    server {{
+"""
+
+_CONFIGURATION = """
+daemon off;
+worker_processes {workers};
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+{user}
+events {{ worker_connections 2048; }}
+http {{
+    access_log off;
+    types {{
+        text/plain txt; application/octet-stream bin; text/html html; text/css css;
+        text/javascript js; image/png png; application/json json;
+    }}
+    default_type application/octet-stream;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    client_max_body_size 64m;
+    keepalive_requests 10000000;
+{servers}    server {{
         listen unix:{folder}/upstream.sock;
         location = /uploaded {{ default_type application/json; return 200 '{uploaded}'; }}
     }}
@@ -73,14 +100,20 @@ http {{
 class Nginx:
     """A running nginx. It listens on 127.0.0.1 and ::1.
 
+    `port` speaks HTTP/1.1 over TLS 1.2 or 1.3, as do the others, but: `http2_port` also HTTP/2, if ALPN asks
+    for it; `tls12_port` and `tls13_port` only this TLS version.
+
     Locations: /json, /other, /redirect (to /json), /text.txt (gzip and chunked, if accepted), /upload (takes
-    a body), /big.bin (64 MiB), /bytes64, /bytes1k; anything else is 404.
+    a body), /big.bin (64 MiB), /bytes64, /bytes1k, and what `page_files()` says; anything else is 404.
     """
 
     port: int
     folder: Path
     certificates: Certificates
     process: subprocess.Popen[bytes] = field(repr=False)
+    http2_port: int
+    tls12_port: int
+    tls13_port: int
 
     @property
     def workers(self) -> list[int]:
@@ -89,9 +122,14 @@ class Nginx:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in children.split()]
 
-    def url(self, path: str, host: str = "127.0.0.1") -> str:
-        """https URL of a location."""
-        return f"https://{host}:{self.port}{path}"
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All ports on which it listens."""
+        return (self.port, self.http2_port, self.tls12_port, self.tls13_port)
+
+    def url(self, path: str, host: str = "127.0.0.1", port: int | None = None) -> str:
+        """https URL of a location, on `port` if nothing else is said."""
+        return f"https://{host}:{port or self.port}{path}"
 
     @property
     def big_sha256(self) -> str:
@@ -104,14 +142,46 @@ def big_file() -> bytes:
     return hashlib.shake_256(b"tlstap").digest(BIG_SIZE)
 
 
+def page_files() -> dict[str, bytes]:
+    """/page.html and what a browser loads with it, by name: all of it before the page counts as loaded."""
+    return {
+        "page.html": PAGE,
+        "style.css": STYLE,
+        "script.js": SCRIPT,
+        "image.png": _image(),
+        "data.json": JSON,
+        "random.bin": RANDOM,
+    }
+
+
+def _image() -> bytes:
+    """A PNG of 8 x 8 grey pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(range(8)) for _ in range(8))
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
 def free_port() -> int:
     """A TCP port that is free on 127.0.0.1 and ::1 just now."""
-    with socket.socket(socket.AF_INET6) as six:
-        six.bind(("::1", 0))
-        port: int = six.getsockname()[1]
-        with socket.socket() as four:
-            four.bind(("127.0.0.1", port))
-    return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports that are free on 127.0.0.1 and ::1 just now."""
+    ports = []
+    with ExitStack() as open_sockets:
+        for _ in range(count):
+            six = open_sockets.enter_context(socket.socket(socket.AF_INET6))
+            six.bind(("::1", 0))
+            ports.append(int(six.getsockname()[1]))
+            four = open_sockets.enter_context(socket.socket())
+            four.bind(("127.0.0.1", ports[-1]))
+    return ports
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:
@@ -134,21 +204,11 @@ def run_nginx(
     (folder / "files").mkdir()
     (folder / "files/text.txt").write_bytes(TEXT)
     (folder / "files/big.bin").write_bytes(big_file())
-    port = free_port()
+    for name, content in page_files().items():
+        (folder / "files" / name).write_bytes(content)
+    ports = free_ports(4)
     configuration = folder / "nginx.conf"
-    configuration.write_text(
-        _CONFIGURATION.format(
-            folder=folder,
-            certificates=certificates,
-            port=port,
-            workers=workers,
-            user="user root;" if os.geteuid() == 0 else "",
-            json=JSON.decode(),
-            uploaded=UPLOADED.decode(),
-            bytes64="x" * 64,
-            bytes1k="y" * 1024,
-        )
-    )
+    configuration.write_text(_configuration(folder, certificates, workers, ports))
     command = [NGINX, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(configuration)]
     environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries)} if libraries else None
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
@@ -157,15 +217,40 @@ def run_nginx(
         def up() -> bool:
             if process.poll() is not None:
                 raise AssertionError(f"nginx ended: {(folder / 'error.log').read_text()}")
-            return listens(port) and listens(port, "::1")
+            return all(listens(port, host) for port in ports for host in ("127.0.0.1", "::1"))
 
         wait_until(up, "nginx to listen")
-        nginx = Nginx(port, folder, certificates, process)
+        nginx = Nginx(ports[0], folder, certificates, process, *ports[1:])
         wait_until(lambda: len(nginx.workers) == workers, "nginx's workers")
         yield nginx
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+def _configuration(folder: Path, certificates: Certificates, workers: int, ports: list[int]) -> str:
+    # nginx deprecates http2 as a parameter of listen from 1.25.1 on, and before knows nothing else.
+    kinds = (("", "TLSv1.2 TLSv1.3"), (" http2", "TLSv1.2 TLSv1.3"), ("", "TLSv1.2"), ("", "TLSv1.3"))
+    servers = [
+        _SERVER.format(
+            folder=folder,
+            certificates=certificates,
+            port=port,
+            options=options,
+            protocols=protocols,
+            json=JSON.decode(),
+            bytes64="x" * 64,
+            bytes1k="y" * 1024,
+        )
+        for port, (options, protocols) in zip(ports, kinds, strict=True)
+    ]
+    return _CONFIGURATION.format(
+        folder=folder,
+        workers=workers,
+        user="user root;" if os.geteuid() == 0 else "",
+        servers="".join(servers),
+        uploaded=UPLOADED.decode(),
+    )
 
 
 def gunzip_chunks(body: bytes) -> bytes:

@@ -59,13 +59,13 @@ static __always_inline void start_connection(struct connection_key *key, u16 fla
     ring.ringbuf_submit(header, wake_flags(sizeof(*header)));
 }
 
-/* The library returned a new handle. */
-static __always_inline void begin_connection(u64 handle, u16 probe, u16 image) {
+/* The library made a new handle. `role` is FLAG_CLIENT, FLAG_SERVER or 0. */
+static __always_inline void begin_connection(u64 handle, u16 role, u16 probe, u16 image) {
     struct connection_key key = connection_key_of(handle);
     struct connection *connection = connections.lookup(&key);
     if (connection)
         end_connection(&key, connection);
-    start_connection(&key, 0, probe, image);
+    start_connection(&key, role, probe, image);
 }
 
 /* The handle is freed, or (`renew`) made new for another connection, which counts only if it has moved data. */

@@ -4,14 +4,6 @@
 #define MAX_CHUNKS 256
 #define MAX_CALL_BYTES ((u64)CHUNK_BYTES * MAX_CHUNKS)
 
-struct data_place {
-    u64 address; /* in the process */
-    u64 offset;  /* in the stream */
-    u64 length;  /* of the stream */
-    u64 start_ns;
-    u32 direction;
-};
-
 static __always_inline void fill_data(struct data_event *event, struct frame *frame,
                                       struct connection *connection, struct data_place *place) {
     fill_header(&event->header, EVENT_DATA, frame->handle, connection, frame->probe, frame->image);
@@ -28,7 +20,9 @@ static __always_inline void fill_and_submit(struct data_event *event, struct fra
                                             u64 bytes, u64 room) {
     fill_data(event, frame, connection, place);
     event->captured = bytes;
-    if (bpf_probe_read_user(event + 1, bytes, (void *)place->address)) {
+    s64 failed = place->held ? bpf_probe_read_kernel(event + 1, bytes, (void *)place->address)
+                             : bpf_probe_read_user(event + 1, bytes, (void *)place->address);
+    if (failed) {
         event->captured = 0;
         event->header.flags |= FLAG_UNREADABLE;
         count(COUNT_UNREADABLE, bytes);
@@ -77,26 +71,18 @@ static __always_inline void emit_tail(struct frame *frame, struct connection *co
         count_lost(place->length);
 }
 
-/* `moved` > 0 bytes at frame->buffer. */
-static __always_inline void emit_data(struct frame *frame, struct connection *connection, u64 moved) {
-    struct data_place place = {
-        .address = frame->buffer,
-        .start_ns = frame->start_ns,
-        .direction = frame->direction,
-    };
-    u64 *stream = frame->direction == DIRECTION_WRITE ? &connection->moved[DIRECTION_WRITE]
-                                                      : &connection->moved[DIRECTION_READ];
-    place.offset = *stream;
-    *stream += moved;
-    u64 left = moved;
+/* All bytes of a place, `place->length` > 0. */
+static __always_inline void emit_data(struct frame *frame, struct connection *connection,
+                                      struct data_place *place) {
+    u64 left = place->length;
     for (u32 i = 0; i < MAX_CHUNKS; i++) {
         asm volatile("" : "+r"(i)); /* or clang turns the loop test into one the verifier can't follow */
         if (left <= CHUNK_BYTES)
             break;
-        place.length = CHUNK_BYTES;
-        emit_chunk(frame, connection, &place);
-        place.address += CHUNK_BYTES;
-        place.offset += CHUNK_BYTES;
+        place->length = CHUNK_BYTES;
+        emit_chunk(frame, connection, place);
+        place->address += CHUNK_BYTES;
+        place->offset += CHUNK_BYTES;
         left -= CHUNK_BYTES;
     }
     if (!left)
@@ -106,6 +92,20 @@ static __always_inline void emit_data(struct frame *frame, struct connection *co
         count(COUNT_BEYOND_BOUND, bytes - CHUNK_BYTES);
         bytes = CHUNK_BYTES;
     }
-    place.length = left;
-    emit_tail(frame, connection, &place, bytes);
+    place->length = left;
+    emit_tail(frame, connection, place, bytes);
+}
+
+/* The next `moved` bytes of the frame's direction get their place in the stream. */
+static __always_inline void take_place(struct frame *frame, struct connection *connection, u64 moved,
+                                       struct data_place *place) {
+    u64 *stream = frame->direction == DIRECTION_WRITE ? &connection->moved[DIRECTION_WRITE]
+                                                      : &connection->moved[DIRECTION_READ];
+    place->address = frame->buffer;
+    place->offset = *stream;
+    place->length = moved;
+    place->start_ns = frame->start_ns;
+    place->direction = frame->direction;
+    place->held = 0;
+    *stream += moved;
 }

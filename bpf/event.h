@@ -90,20 +90,37 @@ enum probe_kind {
     PROBE_REFERENCE = 5,
     PROBE_ROLE = 6,
     PROBE_DETAIL = 7,
+    PROBE_FLUSH = 8,
+    PROBE_PACKET = 9,
+    PROBE_CONTENT = 10,
 };
 
-enum success { SUCCESS_POSITIVE = 0, SUCCESS_ONE = 1, SUCCESS_ZERO = 2 };
+enum success { SUCCESS_POSITIVE = 0, SUCCESS_ONE = 1, SUCCESS_ZERO = 2, SUCCESS_ANY = 3 };
+
+/* Where the length of a call's bytes (PROBE_DATA) or of a detail's text (PROBE_DETAIL) is. */
+enum length_source {
+    LENGTH_RETURNED = 0,
+    LENGTH_OUT_POINTER = 1, /* behind the pointer that `moved` is */
+    LENGTH_REQUESTED = 2,   /* what `length` is */
+    LENGTH_TERMINATED = 3,  /* a NUL ends the text */
+    LENGTH_OFFSET = 4,      /* at `number` in the struct that the value points to */
+    LENGTH_FIXED = 5,       /* `number` */
+    LENGTH_NONE = 6,        /* the value is itself a number of four bytes */
+};
 
 struct probe {
     u8 kind;
     u8 direction;
     u8 handle;
-    u8 buffer;     /* PROBE_DETAIL: the value */
+    u8 buffer;     /* PROBE_DETAIL: the value; PROBE_PACKET: the packet; PROBE_CONTENT: the datum */
     u8 length;     /* the length asked for, 0 if there is none */
-    u8 moved;      /* the out-pointer of the length moved, 0: it is returned; PROBE_DETAIL: out_length */
+    u8 moved;      /* an out-pointer: of the length, PROBE_BIRTH: of the handle */
     u8 moved_size; /* bytes behind the out-pointer */
     u8 success;
-    u8 role; /* PROBE_ROLE: FLAG_CLIENT or FLAG_SERVER */
-    u8 has_pointer_offset;
+    u8 role; /* PROBE_ROLE, PROBE_BIRTH: FLAG_CLIENT, FLAG_SERVER or 0 */
+    u8 length_source;
+    u16 number;
+    u16 has_pointer_offset;
     u16 pointer_offset;
+    s32 pending[2]; /* return values of a call that took the bytes but has not sent them; 0: none */
 };

@@ -41,7 +41,7 @@ struct frame {
     u64 handle;
     u64 buffer;
     u64 length;
-    u64 moved; /* the out-pointer */
+    u64 moved; /* the out-pointer, of the length or of a new handle */
     u64 start_ns;
     u64 socket;       /* struct sock that the call used, 0 if none was seen */
     u64 known_socket; /* the connection's, whose address need not be read again */
@@ -54,11 +54,22 @@ struct frame {
     struct address address;
 };
 
+/* What is to be emitted. */
+struct data_place {
+    u64 address; /* in the process, or of bytes that were held */
+    u64 offset;  /* in the stream */
+    u64 length;  /* of the stream */
+    u64 start_ns;
+    u32 direction;
+    u32 held;
+};
+
 struct thread {
     u32 depth;
     u32 received_fresh; /* `received` was not yet claimed by a connection */
     struct address received; /* the socket that the thread last received from outside TLS calls */
     struct frame frames[MAX_DEPTH];
+    struct data_place place; /* here, not on the stack, or the verifier follows each way to it separately */
 };
 BPF_TABLE("lru_hash", u64, struct thread, threads, MAX_THREADS); /* by pid_tgid */
 BPF_ARRAY(blank_thread, struct thread, 1); /* too large for the stack; never written */
@@ -82,10 +93,38 @@ struct connection {
     u8 details; /* EVENT_DETAIL records sent */
     u16 image;
     u16 probe;
-    u32 zero;
+    u32 held; /* bytes that the library has taken to send later, in `held` */
     struct address address;
 };
 BPF_TABLE("lru_hash", struct connection_key, struct connection, connections, MAX_CONNECTIONS);
+
+/* Bytes that a library took to send later: their buffer is the application's again. */
+#define HELD_BYTES 16384
+struct held {
+    u64 generation;
+    u8 bytes[HELD_BYTES];
+};
+BPF_TABLE("lru_hash", struct connection_key, struct held, held, MAX_HELD);
+BPF_ARRAY(blank_held, struct held, 1); /* too large for the stack; never written */
+
+/* Packets that were read and whose bytes nobody has asked for yet. */
+struct packet_key {
+    u64 packet;
+    u32 tgid;
+    u32 zero;
+};
+
+struct packet {
+    u64 handle;
+    u64 generation;
+    u64 offset; /* in the stream that was read */
+    u64 length;
+    u64 start_ns;
+    u16 probe;
+    u16 image;
+    u32 zero;
+};
+BPF_TABLE("lru_hash", struct packet_key, struct packet, packets, MAX_PACKETS);
 
 /* Connections that ended when the ring had no room to say so: the reader collects their totals. */
 struct ended_key {

@@ -54,12 +54,18 @@ static __always_inline void drop_stale_frames(struct thread *thread, u64 stack_p
     }
 }
 
+/* Functions that move data are one kind of call. */
+static __always_inline u8 frame_kind(u8 kind) {
+    return kind == PROBE_FLUSH || kind == PROBE_PACKET ? PROBE_DATA : kind;
+}
+
 /* A call inside one of the same kind on the same connection is a part of it. */
 static __always_inline bool part_of_outer(struct thread *thread, struct probe *probe, u64 handle) {
+    u8 kind = frame_kind(probe->kind);
 #pragma unroll
     for (u32 i = 0; i < MAX_DEPTH; i++) {
         struct frame *outer = &thread->frames[i];
-        if (i < thread->depth && outer->kind == probe->kind && outer->direction == probe->direction &&
+        if (i < thread->depth && outer->kind == kind && outer->direction == probe->direction &&
             outer->handle == handle)
             return true;
     }
@@ -78,13 +84,12 @@ static __always_inline struct thread *current_thread(u64 id) {
     return threads.lookup(&id);
 }
 
-static __always_inline void push_frame(struct probe *probe, volatile struct arguments *arguments,
+static __always_inline void push_frame(struct probe *probe, volatile struct arguments *arguments, u64 handle,
                                        u64 stack_pointer, u16 index, u16 image) {
     u64 id = bpf_get_current_pid_tgid();
     struct thread *thread = current_thread(id);
     if (!thread)
         return;
-    u64 handle = argument(arguments, probe->handle);
     drop_stale_frames(thread, stack_pointer);
     if (part_of_outer(thread, probe, handle))
         return;
@@ -105,7 +110,7 @@ static __always_inline void push_frame(struct probe *probe, volatile struct argu
     frame->known_socket = 0;
     frame->probe = index;
     frame->image = image;
-    frame->kind = probe->kind;
+    frame->kind = frame_kind(probe->kind);
     frame->direction = probe->direction;
     frame->inferred = 0;
     frame->address_read = 0;
@@ -145,6 +150,11 @@ static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 
     volatile struct arguments arguments;
     read_arguments(ctx, &arguments);
     u64 handle = argument(&arguments, probe->handle);
+    if (probe->handle) {
+        handle = identified(index, handle);
+        if (!handle)
+            return;
+    }
     switch (kind ? kind : probe->kind) {
     case PROBE_BIRTH:
         if (probe->handle) {
@@ -164,7 +174,7 @@ static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 
         take_role(handle, probe->role);
         return;
     }
-    push_frame(probe, &arguments, PT_REGS_SP(ctx), index, image);
+    push_frame(probe, &arguments, handle, PT_REGS_SP(ctx), index, image);
 }
 
 /* ---- exit ---- */
@@ -175,46 +185,65 @@ static __always_inline bool succeeded(struct probe *probe, s32 returned) {
         return returned > 0;
     case SUCCESS_ONE:
         return returned == 1;
+    case SUCCESS_ANY:
+        return true;
     }
     return returned == 0;
 }
 
-static __always_inline u64 moved_length(struct probe *probe, struct frame *frame, s32 returned) {
+/* `limit` is the length asked for. */
+static __always_inline u64 moved_length(struct probe *probe, struct frame *frame, u64 limit, s32 returned) {
     u64 moved = 0;
-    if (!succeeded(probe, returned))
+    if (probe->kind == PROBE_FLUSH || !succeeded(probe, returned))
         return 0;
-    if (!probe->moved)
+    if (probe->length_source == LENGTH_RETURNED)
         moved = returned;
+    else if (probe->length_source == LENGTH_REQUESTED)
+        moved = limit;
     else if (probe->moved_size == 4)
         bpf_probe_read_user(&moved, 4, (void *)frame->moved);
     else
         bpf_probe_read_user(&moved, 8, (void *)frame->moved);
-    if (probe->length && moved > frame->length) {
+    if (probe->length && moved > limit) {
         count(COUNT_IMPLAUSIBLE, 1);
         return 0;
     }
     return moved;
 }
 
-static __always_inline void exit_data(struct thread *thread, struct frame *frame, struct probe *probe,
-                                      s32 returned) {
-    u64 moved = moved_length(probe, frame, returned);
-    if (!moved && !frame->socket)
-        return;
+/* Data, a flush, a packet. Returns the connection if there is something to emit now: what `place` says. */
+static __always_inline struct connection *exit_data(struct thread *thread, struct frame *frame,
+                                                    struct probe *probe, s32 returned,
+                                                    struct data_place *place) {
     struct connection_key key = connection_key_of(frame->handle);
     struct connection *connection = connections.lookup(&key);
+    u32 was_held = connection ? connection->held : 0;
+    u64 moved = moved_length(probe, frame, was_held ? was_held : frame->length, returned);
+    bool pending = is_pending(probe, returned);
+    if (!moved && !pending && !frame->socket)
+        return 0;
     if (!connection) {
-        if (!moved)
-            return;
+        if (!moved && !pending)
+            return 0;
         connection = new_connection(&key, 0, frame->probe, frame->image);
         if (!connection) {
             count_lost(moved);
-            return;
+            return 0;
         }
     }
     learn_socket(thread, frame, connection, moved && frame->direction == DIRECTION_READ);
-    if (moved)
-        emit_data(frame, connection, moved);
+    if (pending)
+        hold(&key, connection, frame);
+    if (!moved)
+        return 0;
+    take_place(frame, connection, moved, place);
+    if (probe->kind == PROBE_PACKET) {
+        keep_packet(frame, connection, place);
+        return 0;
+    }
+    if (was_held)
+        release(&key, connection, place);
+    return connection;
 }
 
 static __always_inline void exit_handshake(struct thread *thread, struct frame *frame, struct probe *probe,
@@ -249,50 +278,18 @@ static __always_inline void exit_handshake(struct thread *thread, struct frame *
 #endif
 }
 
-#define MAX_DETAILS 32 /* records for each connection */
-
-static __always_inline void exit_detail(struct frame *frame, struct probe *probe, u64 returned) {
-    u64 value = probe->buffer ? frame->buffer : returned;
-    u64 text = value;
-    u32 length = DETAIL_BYTES - 1;
-    if (!value)
-        return;
-    if (probe->has_pointer_offset)
-        bpf_probe_read_user(&text, sizeof(text), (void *)(value + probe->pointer_offset));
+/* The library made a new handle. */
+static __always_inline void exit_birth(struct frame *frame, struct probe *probe, u64 returned) {
+    u64 handle = returned;
     if (probe->moved) {
-        bpf_probe_read_user(&text, sizeof(text), (void *)value);
-        bpf_probe_read_user(&length, sizeof(length), (void *)frame->moved);
+        handle = 0;
+        if ((s32)returned == 0)
+            bpf_probe_read_user(&handle, sizeof(handle), (void *)frame->moved);
     }
-    if (!text || !length)
-        return;
-    struct connection_key key = connection_key_of(frame->handle);
-    struct connection *connection = connection_of(&key, frame->probe, frame->image);
-    if (!connection || connection->details >= MAX_DETAILS)
-        return;
-    connection->details++;
-    struct detail_event *event = ring.ringbuf_reserve(sizeof(*event));
-    if (!event) {
-        count_lost(0);
-        return;
-    }
-    fill_header(&event->header, EVENT_DETAIL, frame->handle, connection, frame->probe, frame->image);
-    s64 bytes = -1;
-    if (probe->moved) {
-        if (length > DETAIL_BYTES - 1)
-            length = DETAIL_BYTES - 1;
-        asm volatile("" : "+r"(length));
-        length &= DETAIL_BYTES - 1;
-        if (!bpf_probe_read_user(event->text, length, (void *)text))
-            bytes = length;
-    } else {
-        bytes = bpf_probe_read_user_str(event->text, DETAIL_BYTES, (void *)text) - 1;
-    }
-    if (bytes <= 0) {
-        ring.ringbuf_discard(event, BPF_RB_NO_WAKEUP);
-        return;
-    }
-    event->header.detail = bytes;
-    ring.ringbuf_submit(event, wake_flags(sizeof(*event)));
+    if (handle)
+        handle = identified(frame->probe, handle);
+    if (handle)
+        begin_connection(handle, probe->role, frame->probe, frame->image);
 }
 
 /* The frame of the call that returns now; those above it never returned. */
@@ -342,22 +339,30 @@ int on_exit(struct pt_regs *ctx) {
     if (!probe)
         return 0;
     u64 returned = PT_REGS_RC(ctx);
+    struct connection *connection = 0;
+    struct data_place *place = &thread->place;
     switch (probe->kind) {
     case PROBE_DATA:
-        exit_data(thread, frame, probe, returned);
-        tell_outer(thread, frame);
+    case PROBE_FLUSH:
+    case PROBE_PACKET:
+        connection = exit_data(thread, frame, probe, returned, place);
+        break;
+    case PROBE_CONTENT:
+        connection = exit_content(frame, place);
         break;
     case PROBE_HANDSHAKE:
         exit_handshake(thread, frame, probe, returned);
-        tell_outer(thread, frame);
         break;
     case PROBE_BIRTH:
-        if (returned)
-            begin_connection(returned, index, frame->image);
-        break;
+        exit_birth(frame, probe, returned);
+        return 0;
     case PROBE_DETAIL:
-        exit_detail(frame, probe, returned);
-        break;
+        if (succeeded(probe, returned))
+            exit_detail(frame, probe, returned);
+        return 0;
     }
+    if (connection)
+        emit_data(frame, connection, place);
+    tell_outer(thread, frame);
     return 0;
 }

@@ -32,6 +32,11 @@ Argument = Annotated[int, Field(ge=1, le=MAX_ARGUMENT)]
 ArgumentOrReturn = Annotated[int, Field(ge=0, le=MAX_ARGUMENT)]
 """Number of an argument, or 0 for the return value."""
 
+Success = Literal["positive", "one", "zero"]
+Detail = Literal["sni", "alpn", "tls_version", "cipher"]
+Offset = Annotated[int, Field(ge=0, le=4096)]
+"""Bytes from the start of a struct."""
+
 Symbol = Annotated[str, Field(min_length=1, max_length=255)]
 CIdentifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
 
@@ -96,7 +101,11 @@ class _Probe(Declaration):
     """Don't place the probe if any of these functions was found (as symbol or by a locator)."""
     condition: CIdentifier | None = None
     """C function of the snippet, `static __always_inline bool NAME(struct pt_regs *ctx)`, asked on
-    entry; when it says false, the call is ignored."""
+    entry; when it says false, the call is ignored. Where several probes are on one function, at most one of
+    them may accept a call."""
+    identify: CIdentifier | None = None
+    """C function of the snippet, `static __always_inline u64 NAME(u64 handle)`: turns the handle into what
+    tells the connection apart, where several handles stand for one connection. 0: the call is ignored."""
 
 
 class Returned(Declaration):
@@ -114,6 +123,12 @@ class OutPointer(Declaration):
     """Bytes of the integer behind the pointer."""
 
 
+class Requested(Declaration):
+    """A call that succeeds moves all that it was asked to."""
+
+    source: Literal["requested"] = "requested"
+
+
 class DataProbe(_Probe):
     """A function that reads or writes application data."""
 
@@ -123,10 +138,42 @@ class DataProbe(_Probe):
     buffer: Argument = 2
     length: Argument | None = 3
     """The length asked for; an upper bound for what a call can have moved."""
-    moved: Annotated[Returned | OutPointer, Field(discriminator="source")] = Returned()
+    moved: Annotated[Returned | OutPointer | Requested, Field(discriminator="source")] = Returned()
     """Where the length really moved is found when the function returns."""
-    success: Literal["positive", "one", "zero"] = "positive"
+    success: Success = "positive"
     """Return value (a C int) of a call that moved data."""
+    pending: Annotated[tuple[Annotated[int, Field(lt=0, ge=-(1 << 31))], ...], Field(max_length=2)] = ()
+    """Return values of a call that took the bytes (at most 16 KiB) but could not send them yet. The next call
+    that succeeds moves these bytes, whatever its own buffer is."""
+
+
+class FlushProbe(_Probe):
+    """A function that moves bytes which other calls were reported to have moved: what it calls for that, on
+    the same handle, is not reported again."""
+
+    kind: Literal["flush"] = "flush"
+    direction: Literal["read", "write"] = "write"
+    handle: Argument = 1
+
+
+class PacketProbe(_Probe):
+    """A function that reads application data into an opaque packet. It returns the number of bytes; a
+    ContentProbe's function shows them."""
+
+    kind: Literal["packet"] = "packet"
+    handle: Argument = 1
+    packet: Argument = 2
+    """Points to where the packet's pointer is stored."""
+
+
+class ContentProbe(_Probe):
+    """A function that tells where the bytes of a packet are. The first call for a packet counts."""
+
+    kind: Literal["content"] = "content"
+    handle: Argument = 1
+    """The packet."""
+    datum: Argument = 2
+    """Points to a pointer to the bytes and, behind it, their number (4 bytes); the function stores both."""
 
 
 class HandshakeProbe(_Probe):
@@ -134,7 +181,7 @@ class HandshakeProbe(_Probe):
 
     kind: Literal["handshake"] = "handshake"
     handle: Argument = 1
-    success: Literal["positive", "one", "zero"] = "one"
+    success: Success = "one"
 
 
 class BirthProbe(_Probe):
@@ -144,6 +191,16 @@ class BirthProbe(_Probe):
     handle: ArgumentOrReturn = 0
     """0: the function returns a new handle. An argument: it resets that handle for another connection,
     which counts as a birth only if the handle has moved data."""
+    out_pointer: Argument | None = None
+    """If given, the function stores the new handle through this pointer and returns 0."""
+    role: Literal["client", "server"] | None = None
+    """Which end of the connection the new handle is, if that is known from its birth."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> BirthProbe:
+        if self.handle and (self.out_pointer or self.role):
+            raise ValueError("out_pointer and role are for a new handle, not for one that is an argument")
+        return self
 
 
 class FreeProbe(_Probe):
@@ -168,27 +225,73 @@ class RoleProbe(_Probe):
     role: Literal["client", "server"]
 
 
+class Terminated(Declaration):
+    """A NUL ends the text."""
+
+    source: Literal["terminated"] = "terminated"
+
+
+class LengthArgument(Declaration):
+    """An argument is the length, or points to it (4 bytes)."""
+
+    source: Literal["argument"] = "argument"
+    argument: Argument
+    pointer: bool = False
+
+
+class LengthOffset(Declaration):
+    """The length (4 bytes) is in the struct of `pointer_offset`, at another offset."""
+
+    source: Literal["offset"] = "offset"
+    offset: Offset
+
+
+class FixedLength(Declaration):
+    """The value always has so many bytes."""
+
+    source: Literal["fixed"] = "fixed"
+    size: Annotated[int, Field(ge=1, le=255)]
+
+
+TextLength = Annotated[
+    Terminated | LengthArgument | LengthOffset | FixedLength, Field(discriminator="source")
+]
+
+
 class DetailProbe(_Probe):
     """A function that the application calls anyway and that tells something about the connection.
 
     The value reaches the plugin's tlstap_describe as bytes (at most 255); without that hook it is taken as
-    UTF-8 text.
+    UTF-8 text. It is read when the function returns.
     """
 
     kind: Literal["detail"] = "detail"
-    detail: Literal["sni", "alpn", "tls_version", "cipher"]
+    details: Annotated[tuple[Detail, ...], Field(min_length=1)]
+    """What the value tells."""
     handle: Argument = 1
     value: ArgumentOrReturn = 0
-    """The text: an argument that points to it, or 0 for a returned pointer."""
-    pointer_offset: Annotated[int, Field(ge=0, le=4096)] | None = None
-    """If given, the value points to a struct, and the text's pointer is at this offset in it."""
-    out_length: Argument | None = None
-    """If given, `value` is an argument that points to a pointer to the text, and this argument points to
-    its length (4 bytes); both are read when the function returns. Otherwise the text ends with a NUL."""
+    """The value's address: an argument, or 0 for a returned pointer."""
+    number: bool = False
+    """The value is no address but a number, which tlstap_describe gets as 4 bytes, little-endian."""
+    pointer_offset: Offset | None = None
+    """If given, the address is that of a struct, and at this offset in it is the value's own address."""
+    length: TextLength = Terminated()
+    """Where the value's length is."""
+    success: Success | None = None
+    """Return value (a C int) of a call that has told something; None: any."""
 
 
 Probe = Annotated[
-    DataProbe | HandshakeProbe | BirthProbe | FreeProbe | ReferenceProbe | RoleProbe | DetailProbe,
+    DataProbe
+    | FlushProbe
+    | PacketProbe
+    | ContentProbe
+    | HandshakeProbe
+    | BirthProbe
+    | FreeProbe
+    | ReferenceProbe
+    | RoleProbe
+    | DetailProbe,
     Field(discriminator="kind"),
 ]
 
@@ -210,12 +313,19 @@ class Library(Declaration):
     """Path of a C file (.h) in the plugin's package with what the probes' conditions call."""
     locator_version: int = 1
     """Raise it when tlstap_locate changes, so that cached results are not used."""
+    stands_in_for: str | None = None
+    """Name of another library of the same plugin: this one is probed only if that one's own functions to read
+    or write can't be found in some file, and what it captures is that library's."""
 
     @model_validator(mode="after")
     def _both_directions(self) -> Library:
         directions = {probe.direction for probe in self.probes if isinstance(probe, DataProbe)}
         if directions != {"read", "write"}:
             raise ValueError("needs a data probe for each direction, read and write")
-        if self.snippet is None and any(probe.condition for probe in self.probes):
-            raise ValueError("a probe has a condition, but there is no snippet to define it")
+        if self.snippet is None and any(probe.condition or probe.identify for probe in self.probes):
+            raise ValueError("a probe names a C function, but there is no snippet to define it")
+        if any(isinstance(probe, PacketProbe) for probe in self.probes) != any(
+            isinstance(probe, ContentProbe) for probe in self.probes
+        ):
+            raise ValueError("packet probes and content probes need one another")
         return self

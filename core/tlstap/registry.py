@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BUILTIN_PLUGINS: tuple[tuple[str, str], ...] = (
     ("openssl", "tlstap.plugins.openssl"),
+    ("gnutls", "tlstap.plugins.gnutls"),
     ("protocols", "tlstap.protocols.builtin"),
     ("sinks", "tlstap.sinks.builtin"),
 )

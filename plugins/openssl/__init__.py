@@ -17,6 +17,7 @@ from tlstap.library import (
     DetailProbe,
     FreeProbe,
     HandshakeProbe,
+    LengthArgument,
     Library,
     OutPointer,
     Probe,
@@ -87,11 +88,17 @@ PROBES: tuple[Probe, ...] = (
     RoleProbe(function="SSL_set_connect_state", role="client"),
     RoleProbe(function="SSL_set_accept_state", role="server"),
     # SSL_set_tlsext_host_name is a macro for SSL_ctrl.
-    DetailProbe(function="SSL_ctrl", detail="sni", value=4, condition="openssl_sets_server_name"),
-    DetailProbe(function="SSL_get0_alpn_selected", detail="alpn", value=2, out_length=3),
-    DetailProbe(function="SSL_get_version", detail="tls_version", value=0),
+    DetailProbe(function="SSL_ctrl", details=("sni",), value=4, condition="openssl_sets_server_name"),
+    DetailProbe(
+        function="SSL_get0_alpn_selected",
+        details=("alpn",),
+        value=2,
+        pointer_offset=0,
+        length=LengthArgument(argument=3, pointer=True),
+    ),
+    DetailProbe(function="SSL_get_version", details=("tls_version",), value=0),
     # struct ssl_cipher_st begins with a 4-byte flag and the name's pointer in every version so far.
-    DetailProbe(function="SSL_get_current_cipher", detail="cipher", value=0, pointer_offset=8),
+    DetailProbe(function="SSL_get_current_cipher", details=("cipher",), value=0, pointer_offset=8),
 )
 
 OPENSSL = Library(

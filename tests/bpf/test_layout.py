@@ -38,22 +38,7 @@ STRUCTS: dict[str, tuple[Struct, tuple[str, ...]]] = {
     "handshake_event": (layout.HANDSHAKE, ("header", "duration_ns")),
     "end_event": (layout.END, ("header", "moved[0]", "moved[1]", "handshake_ns")),
     "detail_event": (layout.DETAIL, ("header", "text")),
-    "probe": (
-        layout.PROBE,
-        (
-            "kind",
-            "direction",
-            "handle",
-            "buffer",
-            "length",
-            "moved",
-            "moved_size",
-            "success",
-            "role",
-            "has_pointer_offset",
-            "pointer_offset",
-        ),
-    ),
+    "probe": (layout.PROBE, layout.PROBE_FIELDS),
     "connection_key": (layout.CONNECTION_KEY, ("handle", "tgid", "zero")),
     "connection": (
         layout.CONNECTION,
@@ -70,7 +55,7 @@ STRUCTS: dict[str, tuple[Struct, tuple[str, ...]]] = {
             "details",
             "image",
             "probe",
-            "zero",
+            "held",
             "address",
         ),
     ),
@@ -87,7 +72,8 @@ CONSTANTS = {
     **{f"FLAG_{flag.name}": int(flag) for flag in layout.Flag},
     **{f"PROBE_{kind.name}": int(kind) for kind in layout.ProbeKind},
     **{f"COUNT_{counter.name}": int(counter) for counter in layout.Counter},
-    **{f"SUCCESS_{name.upper()}": value for name, value in layout.SUCCESS.items()},
+    **{f"SUCCESS_{(name or 'any').upper()}": value for name, value in layout.SUCCESS.items()},
+    **{f"LENGTH_{source.name}": int(source) for source in layout.LengthSource},
     **{f"DIRECTION_{name.upper()}": value for value, name in enumerate(layout.DIRECTIONS)},
     "FAMILY_NONE": layout.FAMILY_NONE,
     "FAMILY_INET": layout.FAMILY_INET,
@@ -96,13 +82,13 @@ CONSTANTS = {
     "COUNTERS": len(layout.Counter),
 }
 
-FAMILIES = ("EVENT", "FLAG", "PROBE", "COUNT", "SUCCESS", "DIRECTION", "FAMILY")
+FAMILIES = ("EVENT", "FLAG", "PROBE", "COUNT", "SUCCESS", "LENGTH", "DIRECTION", "FAMILY")
 
 PROGRAM = """
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t u64;
+typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t u64; typedef int32_t s32;
 #define BPF_RINGBUF_OUTPUT(...) struct unused
 #define BPF_ARRAY(...) struct unused
 #define BPF_HASH(...) struct unused

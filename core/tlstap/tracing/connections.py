@@ -43,8 +43,8 @@ class Surroundings(Protocol):
     def function(self, image: int, probe: int) -> str:
         """The function that a probe of an image is on."""
 
-    def describe(self, probe: int, value: bytes) -> tuple[str, str]:
-        """The detail that a probe captured: which field of a connection, and its text ("": says nothing)."""
+    def describe(self, image: int, probe: int, value: bytes) -> list[tuple[str, str]]:
+        """What a detail probe captured: fields of a connection, and their texts ("": says nothing)."""
 
     def ends(self, address: bytes, pid: int) -> Ends | None:
         """Both ends of a socket, from a struct address."""
@@ -151,9 +151,9 @@ class ConnectionTracker:
     def _detail(self, raw: bytes, records: list[TraceRecord]) -> None:
         header = layout.DETAIL.unpack_from(raw)
         state = self._state(header, records)
-        name, text = self._ask.describe(header[6], header[13][: header[10]])
-        if text:
-            setattr(state.connection, name, text)
+        for name, text in self._ask.describe(header[7], header[6], header[13][: header[10]]):
+            if text:
+                setattr(state.connection, name, text)
 
     def _end(self, raw: bytes, records: list[TraceRecord]) -> None:
         header = layout.END.unpack_from(raw)

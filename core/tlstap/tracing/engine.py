@@ -24,6 +24,10 @@ from tlstap.tracing.program import ENTER, EXIT, entry_name, program_text
 
 MAX_THREADS = 16384
 MAX_CONNECTIONS = 65536
+MAX_PACKETS = 4096
+MAX_HELD = 1024
+"""Connections whose bytes can be held at once, 16 KiB each."""
+
 _WORDS_OF_THE_TOOL = 1500
 """How many characters of a compiler's or verifier's message are passed on."""
 
@@ -127,6 +131,8 @@ class Engine:
             "MAX_PROBES": max(1, len(self._table)),
             "MAX_THREADS": MAX_THREADS,
             "MAX_CONNECTIONS": MAX_CONNECTIONS,
+            "MAX_PACKETS": MAX_PACKETS,
+            "MAX_HELD": MAX_HELD if self._table.holds else 1,
             "OWN_TGID": os.getpid(),
         }
         if sockets is not Sockets.NONE:

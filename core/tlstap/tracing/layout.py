@@ -43,6 +43,21 @@ class ProbeKind(IntEnum):
     REFERENCE = 5
     ROLE = 6
     DETAIL = 7
+    FLUSH = 8
+    PACKET = 9
+    CONTENT = 10
+
+
+class LengthSource(IntEnum):
+    """`probe.length_source`."""
+
+    RETURNED = 0
+    OUT_POINTER = 1
+    REQUESTED = 2
+    TERMINATED = 3
+    OFFSET = 4
+    FIXED = 5
+    NONE = 6
 
 
 class Counter(IntEnum):
@@ -59,7 +74,10 @@ class Counter(IntEnum):
 DIRECTIONS: tuple[Direction, Direction] = ("read", "write")
 """By `data_event.direction`."""
 
-SUCCESS = {"positive": 0, "one": 1, "zero": 2}
+SUCCESS = {"positive": 0, "one": 1, "zero": 2, None: 3}
+
+ROLE = {"client": Flag.CLIENT, "server": Flag.SERVER, None: 0}
+"""`probe.role`."""
 
 FAMILY_NONE = 0
 FAMILY_INET = 2
@@ -93,16 +111,33 @@ DETAIL = Struct("=" + _HEADER + "256s")
 ADDRESS = Struct("=16s16sIHH")
 """struct address: local, remote, local_port, remote_port, family."""
 
-PROBE = Struct("=10BH")
-"""struct probe: kind, direction, handle, buffer, length, moved, moved_size, success, role,
-has_pointer_offset, pointer_offset."""
+PROBE = Struct("=10BHHHii")
+"""struct probe, see PROBE_FIELDS."""
+
+PROBE_FIELDS = (
+    "kind",
+    "direction",
+    "handle",
+    "buffer",
+    "length",
+    "moved",
+    "moved_size",
+    "success",
+    "role",
+    "length_source",
+    "number",
+    "has_pointer_offset",
+    "pointer_offset",
+    "pending[0]",
+    "pending[1]",
+)
 
 CONNECTION_KEY = Struct("=QII")
 """struct connection_key: handle, tgid, zero."""
 
 CONNECTION = Struct("=QQQQQQIHBBHHI40s")
 """struct connection: generation, bytes read, bytes written, socket, handshake_start_ns, handshake_last_ns,
-references, flags, handshake_done, details, image, probe, zero, address."""
+references, flags, handshake_done, details, image, probe, held, address."""
 
 ENDED_KEY = Struct("=QIIQ")
 """struct ended_key: handle, tgid, zero, generation."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tlstap.discovery import processes
 from tlstap.discovery.scan import Image
 from tlstap.errors import ProcessGoneError
-from tlstap.library import Library
+from tlstap.library import Library, Probe
 from tlstap.schema import LibraryInfo, Process
 from tlstap.tracing import layout
 from tlstap.tracing.addresses import Ends, ends_of
@@ -127,14 +127,25 @@ class Machine:
             return self._images[image - 1].functions[probe]
         return self._table.probes[probe].function
 
-    def describe(self, probe: int, value: bytes) -> tuple[str, str]:
-        """The detail that a probe captured, in words of the plugin that declared it."""
+    def describe(self, image: int, probe: int, value: bytes) -> list[tuple[str, str]]:
+        """What a detail probe captured: fields of a connection and their texts, in words of the plugin."""
         declared = self._table.probes[probe]
         if declared.kind != "detail":
-            return "sni", ""
-        library = next((one.library for one in self._images if declared in one.library.probes), None)
-        text = self._describe(library, declared.detail, value) if library else None
-        return declared.detail, value.decode("utf-8", "backslashreplace") if text is None else text
+            return []
+        library = self._library_of(image, declared)
+        if library is None:
+            return []
+        found: list[tuple[str, str]] = []
+        for detail in declared.details:
+            text = self._describe(library, detail, value)
+            found.append((detail, value.decode("utf-8", "backslashreplace") if text is None else text))
+        return found
+
+    def _library_of(self, image: int, probe: Probe) -> Library | None:
+        """The library of an image; without a number, the first that declares the probe."""
+        if image:
+            return self._images[image - 1].library
+        return next((one.library for one in self._images if probe in one.library.probes), None)
 
     # ---- sockets ----
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from tlstap.library import DataProbe, Library, Probe
+from tlstap.library import DataProbe, DetailProbe, Library, Probe
+from tlstap.tracing.layout import DIRECTIONS, PROBE_FIELDS, ROLE, SUCCESS, LengthSource, ProbeKind
 from tlstap.tracing.layout import PROBE as PROBE_STRUCT
-from tlstap.tracing.layout import SUCCESS, Flag, ProbeKind
 
 ENTRY_ONLY = frozenset({"free", "reference", "role"})
 """Kinds of probes that are done on entry and need no return probe."""
@@ -71,40 +71,77 @@ class ProbeTable:
         """The index of a declared probe."""
         return self._index[probe]
 
+    @property
+    def holds(self) -> bool:
+        """Whether there is a probe on a function that may leave bytes to be sent later."""
+        return any(isinstance(probe, DataProbe) and probe.pending for probe in self.probes)
+
     def __len__(self) -> int:
         return len(self.probes)
 
 
 def pack(probe: Probe) -> bytes:
     """The probe as struct probe of bpf/event.h."""
-    role = has_pointer_offset = pointer_offset = direction = buffer = length = moved = moved_size = 0
-    success = "positive"
+    fields = dict.fromkeys(PROBE_FIELDS, 0)
+    fields["kind"] = ProbeKind[probe.kind.upper()]
+    fields["handle"] = probe.handle
     match probe.kind:
         case "data":
-            direction = ("read", "write").index(probe.direction)
-            buffer, length, success = probe.buffer, probe.length or 0, probe.success
-            if probe.moved.source == "out-pointer":
-                moved, moved_size = probe.moved.argument, probe.moved.size
+            fields |= _data_fields(probe)
+        case "flush":
+            fields["direction"] = DIRECTIONS.index(probe.direction)
+        case "packet":
+            fields["buffer"] = probe.packet
+        case "content":
+            fields["buffer"] = probe.datum
         case "handshake":
-            success = probe.success
+            fields["success"] = SUCCESS[probe.success]
+        case "birth":
+            fields |= {"moved": probe.out_pointer or 0, "role": ROLE[probe.role]}
         case "role":
-            role = Flag.CLIENT if probe.role == "client" else Flag.SERVER
+            fields["role"] = ROLE[probe.role]
         case "detail":
-            buffer, moved = probe.value, probe.out_length or 0
-            has_pointer_offset = probe.pointer_offset is not None
-            pointer_offset = probe.pointer_offset or 0
+            fields |= _detail_fields(probe)
         case _:
             pass
-    return PROBE_STRUCT.pack(
-        ProbeKind[probe.kind.upper()],
-        direction,
-        probe.handle,
-        buffer,
-        length,
-        moved,
-        moved_size,
-        SUCCESS[success],
-        role,
-        has_pointer_offset,
-        pointer_offset,
-    )
+    return PROBE_STRUCT.pack(*fields.values())
+
+
+def _data_fields(probe: DataProbe) -> dict[str, int]:
+    fields = {
+        "direction": DIRECTIONS.index(probe.direction),
+        "buffer": probe.buffer,
+        "length": probe.length or 0,
+        "success": SUCCESS[probe.success],
+        **{f"pending[{index}]": value for index, value in enumerate(probe.pending)},
+    }
+    match probe.moved.source:
+        case "out-pointer":
+            source = LengthSource.OUT_POINTER
+            fields |= {"moved": probe.moved.argument, "moved_size": probe.moved.size}
+        case "requested":
+            source = LengthSource.REQUESTED
+        case "return":
+            source = LengthSource.RETURNED
+    return fields | {"length_source": source}
+
+
+def _detail_fields(probe: DetailProbe) -> dict[str, int]:
+    fields = {
+        "buffer": probe.value,
+        "success": SUCCESS[probe.success],
+        "has_pointer_offset": int(probe.pointer_offset is not None),
+        "pointer_offset": probe.pointer_offset or 0,
+    }
+    if probe.number:
+        return fields | {"length_source": LengthSource.NONE}
+    match probe.length.source:
+        case "terminated":
+            return fields | {"length_source": LengthSource.TERMINATED}
+        case "argument":
+            source = LengthSource.OUT_POINTER if probe.length.pointer else LengthSource.REQUESTED
+            return fields | {"length_source": source, "length": probe.length.argument}
+        case "offset":
+            return fields | {"length_source": LengthSource.OFFSET, "number": probe.length.offset}
+        case "fixed":
+            return fields | {"length_source": LengthSource.FIXED, "number": probe.length.size}

@@ -18,7 +18,7 @@ PREAMBLE = """\
 """
 
 BEFORE_SNIPPETS = ("event.h", "maps.h", "emit.h", "filter.h", "connection.h", "socket.h", "data.h")
-AFTER_SNIPPETS = ("probe.h", "process.h")
+AFTER_SNIPPETS = ("held.h", "packet.h", "detail.h", "probe.h", "process.h")
 
 ENTER = "on_enter"
 EXIT = "on_exit"
@@ -48,6 +48,7 @@ def program_text(table: ProbeTable, snippets: Mapping[str, str], *, cookies: boo
     parts += [_section(f"bpf/{name}", _bpf_file(name)) for name in BEFORE_SNIPPETS]
     parts += [_section(name, text) for name, text in snippets.items()]
     parts.append(_section("conditions", _conditions(table)))
+    parts.append(_section("identities", _identities(table)))
     parts += [_section(f"bpf/{name}", _bpf_file(name)) for name in AFTER_SNIPPETS]
     if cookies:
         parts.append(_section("entry", _COOKIE_ENTRY))
@@ -79,4 +80,17 @@ def _conditions(table: ProbeTable) -> str:
     return (
         "static __always_inline bool wanted(struct pt_regs *ctx, u32 probe) {\n"
         f"    switch (probe) {{\n{cases}    }}\n    return true;\n}}\n"
+    )
+
+
+def _identities(table: ProbeTable) -> str:
+    """identified(): what a probe's handle stands for; the handle itself, if the probe says nothing."""
+    cases = "".join(
+        f"    case {index}: return {probe.identify}(handle);\n"
+        for index, probe in enumerate(table.probes)
+        if probe.identify
+    )
+    return (
+        "static __always_inline u64 identified(u32 probe, u64 handle) {\n"
+        f"    switch (probe) {{\n{cases}    }}\n    return handle;\n}}\n"
     )

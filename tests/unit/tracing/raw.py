@@ -123,9 +123,9 @@ class Machine:
     def function(self, image: int, probe: int) -> str:
         return f"function_{image}_{probe}"
 
-    def describe(self, probe: int, value: bytes) -> tuple[str, str]:
+    def describe(self, image: int, probe: int, value: bytes) -> list[tuple[str, str]]:
         detail = ("sni", "alpn", "tls_version", "cipher")[probe - 10]
-        return detail, "" if value == b"unknown" else value.decode()
+        return [(detail, "" if value == b"unknown" else value.decode())]
 
     def ends(self, address: bytes, pid: int) -> Ends | None:
         return ends_of(address, pid)

@@ -25,8 +25,8 @@ from tlstap.tracing.plan import ProbeTable
 
 READ = DataProbe(function="my_read", fallbacks=("my_old_read",), direction="read")
 WRITE = DataProbe(function="my_write", direction="write")
-SNI = DetailProbe(function="my_name", detail="sni", value=2)
-ALPN = DetailProbe(function="my_alpn", detail="alpn", value=2)
+SNI = DetailProbe(function="my_name", details=("sni",), value=2)
+ALPN = DetailProbe(function="my_alpn", details=("alpn",), value=2)
 UNUSED_PID = 4_194_305
 
 
@@ -108,9 +108,9 @@ def test_without_a_number_no_image_is_guessed(machine: Machine) -> None:
 def test_the_plugin_that_declared_the_probe_describes(machine: Machine, plugins: Plugins) -> None:
     machine.add_image(probed(MINE, "/lib/one", {}))
     machine.add_image(probed(FORK, "/lib/two", {}))
-    assert machine.describe(INDEX[SNI], b"\1") == ("sni", "one")
-    assert machine.describe(INDEX[ALPN], b"unknown") == ("alpn", "")
-    assert machine.describe(INDEX[ALPN], b"h2\xff") == ("alpn", "h2\\xff")
+    assert machine.describe(0, INDEX[SNI], b"\1") == [("sni", "one")]
+    assert machine.describe(0, INDEX[ALPN], b"unknown") == [("alpn", "")]
+    assert machine.describe(0, INDEX[ALPN], b"h2\xff") == [("alpn", "h2\\xff")]
     assert plugins.asked == [
         ("mine", "sni", b"\1"),
         ("fork", "alpn", b"unknown"),

@@ -46,6 +46,7 @@ def test_every_file_is_there_whole_under_its_name_and_in_order(cookies: bool) ->
         *(f"bpf/{name}" for name in BEFORE_SNIPPETS),
         *SNIPPETS,
         "conditions",
+        "identities",
         *(f"bpf/{name}" for name in AFTER_SNIPPETS),
         "entry" if cookies else "entries",
     ]

@@ -12,6 +12,8 @@ from tests.support.certificates import Certificates
 SOURCES = Path(__file__).parents[1] / "bpf/programs"
 FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
 LIBRARIES = ("-lssl", "-lcrypto", "-lpthread", "-ldl")
+MORE_LIBRARIES = {"gnutls": ("-lgnutls",)}
+"""What programs are linked with whose names begin so."""
 
 
 @dataclass
@@ -25,8 +27,9 @@ class Programs:
         target = self.folder / f"t-{name}"[:15]
         if not target.exists():
             source = SOURCES / f"{name}.c"
+            libraries = (*MORE_LIBRARIES.get(name.partition("_")[0], ()), *LIBRARIES)
             # late_dlopen must not be linked with libssl, and --as-needed sees to that.
-            command = ["gcc", *FLAGS, "-o", str(target), str(source), "-Wl,--as-needed", *LIBRARIES]
+            command = ["gcc", *FLAGS, "-o", str(target), str(source), "-Wl,--as-needed", *libraries]
             subprocess.run(command, check=True)
         return target
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BUILTIN_PLUGINS: tuple[tuple[str, str], ...] = (
     ("openssl", "tlstap.plugins.openssl"),
     ("gnutls", "tlstap.plugins.gnutls"),
+    ("nss", "tlstap.plugins.nss"),
     ("protocols", "tlstap.protocols.builtin"),
     ("sinks", "tlstap.sinks.builtin"),
 )
@@ -98,22 +99,26 @@ class Registry:
 
     def library(self, name: str) -> Library:
         """The library of that name; an unknown one is a UsageError that lists the known ones."""
-        try:
-            return self.libraries[name]
-        except KeyError:
-            known = ", ".join(sorted(self.libraries))
-            raise UsageError(f"no library {name!r}; known are: {known}") from None
+        known = {library.name for library in self.libraries.values() if not library.stands_in_for}
+        if name not in known:
+            raise UsageError(f"no library {name!r}; known are: {', '.join(sorted(known))}")
+        return self.libraries[name]
+
+    def stand_in(self, library: Library) -> Library | None:
+        """The library that is probed where `library`'s own functions can't be found."""
+        return next((one for one in self.libraries.values() if one.stands_in_for == library.name), None)
 
     def plugin_of(self, library: Library) -> Plugin:
         """The plugin that declared `library`."""
         return self._owners[f"libraries: {library.name}"]
 
     def declared_by(self, plugin: Plugin) -> dict[str, list[str]]:
-        """Names of the libraries, protocols and formats that a plugin declared."""
+        """Names of the libraries (without stand-ins), protocols and formats that a plugin declared."""
         declared: dict[str, list[str]] = {"libraries": [], "protocols": [], "formats": []}
         for claim, owner in self._owners.items():
             kind, _, name = claim.partition(": ")
-            if owner is plugin and kind in declared:
+            stand_in = kind == "libraries" and self.libraries[name].stands_in_for
+            if owner is plugin and kind in declared and not stand_in:
                 declared[kind].append(name)
         return declared
 
@@ -193,7 +198,13 @@ class Registry:
 
         protocols: list[Protocol] = self._call(plugin, "tlstap_protocols", Protocol)
         sinks: list[SinkType] = self._call(plugin, "tlstap_sinks", SinkType)
+        own = {library.name for library in libraries if not library.stands_in_for}
         for library in libraries:
+            if library.stands_in_for and library.stands_in_for not in own:
+                raise _BrokenError(
+                    f"library {library.name!r} stands in for {library.stands_in_for!r}, "
+                    f"which this plugin does not declare"
+                )
             self._claim("libraries", library.name, plugin)
         for protocol in protocols:
             self._claim("protocols", protocol.name, plugin)

@@ -93,6 +93,7 @@ def _print(registry: Registry, images: Sequence[Image], names: dict[int, str]) -
         (image.path, library.name, library.version or "?", _found_by(registry, library), _users(image, names))
         for image in sorted(images, key=lambda image: image.path)
         for library in image.report.libraries
+        if not registry.libraries[library.name].stands_in_for
     ]
     if rows:
         print_table(("FILE", "LIBRARY", "VERSION", "FOUND BY", "PROCESSES"), rows)
@@ -125,7 +126,9 @@ def _found_by(registry: Registry, library: FoundLibrary) -> str:
         if point.probe.kind == "data" and (function := library.function(point.function))
     )
     missing = [f"no {direction} function" for direction in missing_directions(points)]
-    return ", ".join([*means, *missing])
+    stand_in = registry.stand_in(registry.libraries[library.name])
+    fallback = [f"fallback: {stand_in.title}"] if missing and stand_in else []
+    return ", ".join([*means, *missing, *fallback])
 
 
 def _users(image: Image, names: dict[int, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tlstap.discovery.report import FoundLibrary
@@ -33,6 +33,8 @@ class Coverage:
 class Attacher:
     """Plans and attaches the probes of images.
 
+    Images of a library that stands in for another wait until that other is found without its functions.
+
     :param libraries: those that are to be traced, by name.
     """
 
@@ -44,6 +46,9 @@ class Attacher:
         self._table = table
         self._machine = machine
         self._libraries = {library.name: library for library in libraries}
+        self._stand_ins = {library.stands_in_for: library for library in libraries if library.stands_in_for}
+        self._needed: set[str] = set()
+        self._waiting: dict[str, list[tuple[Image, FoundLibrary]]] = {}
 
     def attach(self, images: Iterable[Image]) -> list[ProbedImage]:
         """Attach to the libraries in these images; what can't be done is added to the problems."""
@@ -51,30 +56,63 @@ class Attacher:
         for image in images:
             self.coverage.problems += [f"{image.path}: {problem}" for problem in image.report.problems]
             for found in image.report.libraries:
-                if (library := self._libraries.get(found.name)) and (
-                    one := self._attach_library(image, library, found)
-                ):
-                    probed.append(one)
+                if library := self._libraries.get(found.name):
+                    probed += self._attach_library(image, library, found)
         self.coverage.images += probed
         return probed
 
-    def _attach_library(self, image: Image, library: Library, found: FoundLibrary) -> ProbedImage | None:
+    def _attach_library(self, image: Image, library: Library, found: FoundLibrary) -> list[ProbedImage]:
+        if library.stands_in_for and library.name not in self._needed:
+            self._waiting.setdefault(library.name, []).append((image, found))
+            return []
         points = plan(library, {function.name: function.probe_address for function in found.functions})
+        probed = []
         if lacking := missing_directions(points):
-            reasons = "; ".join(f"{one.name}: {one.reason}" for one in found.missing[:3])
-            self._problem(
-                image,
-                f"{library.title} is there, but no function to {' or '.join(lacking)} "
-                f"with was found ({reasons}); see tlstap inspect",
-            )
-            return None
+            stand_in = self._stand_ins.get(library.name)
+            self._say_lacking(image, library, found, lacking, stand_in)
+            if stand_in is None:
+                return []
+            probed += self._attach_stand_in(stand_in)
+        if one := self._attach_points(image, library, found, points):
+            probed.append(one)
+        return probed
+
+    def _say_lacking(
+        self,
+        image: Image,
+        library: Library,
+        found: FoundLibrary,
+        lacking: Collection[str],
+        stand_in: Library | None,
+    ) -> None:
+        reasons = "; ".join(f"{one.name}: {one.reason}" for one in found.missing[:3])
+        what = (
+            f"{library.title} is there, but no function to {' or '.join(lacking)} with was found ({reasons})"
+        )
+        if stand_in is None:
+            self._problem(image, f"{what}; see tlstap inspect")
+        else:
+            self._problem(image, f"{what}; falling back on {stand_in.title}")
+
+    def _attach_stand_in(self, stand_in: Library) -> list[ProbedImage]:
+        """Attach to the images of a stand-in that waited; those that are found later don't wait."""
+        self._needed.add(stand_in.name)
+        waiting = self._waiting.pop(stand_in.name, [])
+        return [one for image, found in waiting for one in self._attach_library(image, stand_in, found)]
+
+    def _attach_points(
+        self, image: Image, library: Library, found: FoundLibrary, points: Sequence[ProbePoint]
+    ) -> ProbedImage | None:
         if image.fd is None:
             return None
+        info = LibraryInfo(
+            name=library.stands_in_for or library.name,
+            version=found.version,
+            path=image.path,
+            build_id=image.report.build_id,
+        )
         try:
             sites = self._sites(found, points)
-            info = LibraryInfo(
-                name=library.name, version=found.version, path=image.path, build_id=image.report.build_id
-            )
             functions = {self._table.index(point.probe): point.function for point in points}
             probed = ProbedImage(library, info, image, functions)
             self._engine.attach(image.fd, self._machine.add_image(probed), sites)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,8 +136,9 @@ def process_checks(registry: Registry, pid: int) -> Iterator[Check]:
     with Scanner(libraries, registry.locate, ReportCache(libraries)) as scanner:
         scanner.scan([pid])
         found = False
+        present = {one.name for image in scanner.images for one in image.report.libraries}
         for image in scanner.images:
-            for check in _image_checks(registry, image):
+            for check in _image_checks(registry, image, present):
                 found = True
                 yield check
         for kind, diagnostic in scanner.diagnostics.left_out.items():
@@ -151,17 +152,25 @@ def process_checks(registry: Registry, pid: int) -> Iterator[Check]:
         )
 
 
-def _image_checks(registry: Registry, image: Image) -> Iterator[Check]:
+def _image_checks(registry: Registry, image: Image, present: Collection[str]) -> Iterator[Check]:
+    """:param present: names of the libraries in all images of the process."""
     for found in image.report.libraries:
         library = registry.libraries[found.name]
+        if library.stands_in_for:
+            continue
         points = plan(library, {function.name: function.probe_address for function in found.functions})
         lacking = missing_directions(points)
         version = found.version or "of unknown version"
-        if lacking:
-            text = f"{library.title} {version}, but no function to {' or '.join(lacking)} with was found"
-            yield Check("TLS library", False, f"{text}: {image.path}; see tlstap inspect")
-        else:
+        if not lacking:
             yield Check("TLS library", True, f"{library.title} {version}: {image.path}")
+            continue
+        text = f"{library.title} {version}, but no function to {' or '.join(lacking)} with was found"
+        stand_in = registry.stand_in(library)
+        if stand_in and stand_in.name in present:
+            text = f"{text}, so the fallback is used ({stand_in.title})"
+            yield Check("TLS library", None, f"{text}: {image.path}; see tlstap inspect")
+        else:
+            yield Check("TLS library", False, f"{text}: {image.path}; see tlstap inspect")
     for name in image.report.unsupported:
         yield Check("TLS library", False, f"{name}, which no loaded plugin supports: {image.path}")
     for problem in image.report.problems:

@@ -185,7 +185,9 @@ class Session:
         names = self._options.filters.libraries
         if not names:
             return list(self._registry.libraries.values())
-        return [self._registry.library(name) for name in sorted(names)]
+        chosen = [self._registry.library(name) for name in sorted(names)]
+        stand_ins = [self._registry.stand_in(library) for library in chosen]
+        return chosen + [library for library in stand_ins if library is not None]
 
     def _tell_found(self, probed: list[ProbedImage], problems: list[str]) -> None:
         for one in probed:

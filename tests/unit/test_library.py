@@ -9,12 +9,16 @@ from pydantic import ValidationError
 
 from tlstap.library import (
     BirthProbe,
+    ContentProbe,
     DataProbe,
     DetailProbe,
+    FixedLength,
     FreeProbe,
     HandshakeProbe,
+    LengthOffset,
     Library,
     OutPointer,
+    PacketProbe,
     Recognise,
     RoleProbe,
     VersionString,
@@ -78,8 +82,16 @@ def test_declarations_cannot_be_changed_and_are_equal_by_content() -> None:
         (DataProbe, {"function": "f", "direction": "read", "condition": "f();} int x"}, "condition"),
         (OutPointer, {"argument": 4, "size": 2}, "size"),
         (RoleProbe, {"function": "f", "role": "middle"}, "role"),
-        (DetailProbe, {"function": "f", "detail": "colour"}, "detail"),
-        (DetailProbe, {"function": "f", "detail": "sni", "pointer_offset": 4097}, "pointer_offset"),
+        (DataProbe, {"function": "f", "direction": "read", "identify": "f();} int x"}, "identify"),
+        (DataProbe, {"function": "f", "direction": "write", "pending": (1,)}, "pending.0"),
+        (DataProbe, {"function": "f", "direction": "write", "pending": (-1, -2, -3)}, "pending"),
+        (BirthProbe, {"function": "f", "handle": 1, "out_pointer": 2}, "are for a new handle"),
+        (BirthProbe, {"function": "f", "handle": 1, "role": "client"}, "are for a new handle"),
+        (DetailProbe, {"function": "f", "details": ("colour",)}, "details.0"),
+        (DetailProbe, {"function": "f", "details": ()}, "details"),
+        (DetailProbe, {"function": "f", "details": ("sni",), "pointer_offset": 4097}, "pointer_offset"),
+        (LengthOffset, {"offset": 4097}, "offset"),
+        (FixedLength, {"size": 256}, "size"),
     ],
 )
 def test_nonsense_is_refused(model: type, fields: dict[str, Any], words: str) -> None:
@@ -104,6 +116,18 @@ def test_a_condition_needs_a_snippet() -> None:
     with pytest.raises(ValidationError, match="no snippet to define it"):
         library(probes=(READ, asking))
     assert library(probes=(READ, asking), snippet="mine.h").probes[1].condition == "is_mine"
+
+
+def test_an_identity_needs_a_snippet() -> None:
+    asking = DataProbe(function="my_write", direction="write", identify="my_identity")
+    with pytest.raises(ValidationError, match="no snippet to define it"):
+        library(probes=(READ, asking))
+
+
+@pytest.mark.parametrize("probe", [PacketProbe(function="p"), ContentProbe(function="p")])
+def test_packets_and_what_opens_them_need_one_another(probe: Any) -> None:
+    with pytest.raises(ValidationError, match="need one another"):
+        library(probes=(READ, WRITE, probe))
 
 
 def test_probes_can_be_written_as_plain_data() -> None:

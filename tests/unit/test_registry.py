@@ -295,9 +295,10 @@ def test_no_plugin(site: Site) -> None:
     site.install("wolf", good("wolfssl"))
     site.install("boom", "raise SystemExit('is not even imported')")
     points = site.points("wolf", "boom")
-    registry = Registry.load(["boom", "openssl"], third_party=points)
+    excluded = ["boom", "openssl", "gnutls", "nss"]
+    registry = Registry.load(excluded, third_party=points)
     assert registry.failures == []
-    assert registry.excluded == ["boom", "openssl"]
+    assert registry.excluded == excluded
     assert list(registry.libraries) == ["wolfssl"]
 
 
@@ -313,7 +314,38 @@ def test_an_unknown_library_lists_the_known_ones() -> None:
     registry = Registry.load(third_party=())
     with pytest.raises(UsageError) as caught:
         registry.library("nonsense")
-    assert str(caught.value) == f"no library 'nonsense'; known are: {', '.join(sorted(registry.libraries))}"
+    assert str(caught.value) == "no library 'nonsense'; known are: gnutls, libressl, nss, openssl"
+
+
+# ---- stand-ins ----
+
+STAND_IN = """
+OTHER = LIBRARY.model_copy(update={{"name": "other", "stands_in_for": "{of}"}})
+
+@tlstap.hookimpl
+def tlstap_libraries():
+    return [LIBRARY, OTHER]
+"""
+
+
+def test_a_stand_in_is_not_chosen_by_name(site: Site) -> None:
+    site.install("wolf", good("wolfssl") + STAND_IN.format(of="wolfssl"))
+    registry = Registry.load(third_party=site.points("wolf"))
+    assert reasons(registry) == {}
+    assert registry.stand_in(registry.library("wolfssl")) is registry.libraries["other"]
+    assert registry.stand_in(registry.library("openssl")) is None
+    assert registry.declared_by(registry.plugins[-1])["libraries"] == ["wolfssl"]
+    with pytest.raises(UsageError, match=r"no library 'other'; known are: .*wolfssl$"):
+        registry.library("other")
+
+
+@pytest.mark.parametrize("of", ["openssl", "nothing", "other"])
+def test_a_stand_in_is_for_a_library_of_its_own_plugin(site: Site, of: str) -> None:
+    site.install("wolf", good("wolfssl") + STAND_IN.format(of=of))
+    registry = Registry.load(third_party=site.points("wolf"))
+    assert reasons(registry) == {
+        "dist-wolf": f"library 'other' stands in for {of!r}, which this plugin does not declare"
+    }
 
 
 def test_a_broken_built_in_plugin_is_an_error(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:

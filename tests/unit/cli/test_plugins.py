@@ -65,6 +65,8 @@ def test_text(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0].split() == ["PLUGIN", "FROM", "SUPPORTS"]
     rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[1:] if line}
     assert rows["openssl"].split(maxsplit=1) == ["tlstap", "libraries openssl, libressl"]
+    assert rows["gnutls"].split(maxsplit=1) == ["tlstap", "libraries gnutls"]
+    assert rows["nss"].split(maxsplit=1) == ["tlstap", "libraries nss"]
     assert rows["wolf"].split(maxsplit=2) == ["tlstap-wolf", "2.5", "libraries wolfssl"]
     assert lines[-1] == ("left out: evil of tlstap-evil, which can't be imported: RuntimeError: \\x1b[31mred")
     assert (error, "\x1b" in out) == ("", False)
@@ -73,7 +75,7 @@ def test_text(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
 def test_json(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys)
     plugins = {plugin["name"]: plugin for plugin in found["plugins"]}
-    assert list(plugins)[:3] == ["openssl", "protocols", "sinks"]
+    assert list(plugins)[:5] == ["openssl", "gnutls", "nss", "protocols", "sinks"]
     assert plugins["openssl"]["libraries"] == ["openssl", "libressl"]
     assert {"text", "json", "hex"} <= set(plugins["sinks"]["formats"])
     assert plugins["wolf"] == {
@@ -107,7 +109,7 @@ def test_leaving_out_what_is_not_there(installed: None, capsys: pytest.CaptureFi
     assert main(["plugins", "--no-plugin", "nonsense"]) == 2
     out, error = capsys.readouterr()
     assert out == ""
-    assert error.startswith("tlstap: no plugin 'nonsense' to leave out; known are: evil, openssl, ")
+    assert error.startswith("tlstap: no plugin 'nonsense' to leave out; known are: evil, gnutls, nss, openssl, ")
 
 
 def test_a_left_out_plugin_is_told_of_when_plugins_are_used(

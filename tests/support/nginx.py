@@ -33,7 +33,8 @@ PAGE = b"""<!doctype html>
 <script src="script.js"></script>
 """
 STYLE = b"body { background: #eee; color: #333 }\n"
-# Synchronous requests are part of loading the page; a browser doesn't wait for others.
+# A browser that loads a page waits for images and synchronous requests, not for others. An image from the
+# server's other name needs a connection of its own.
 SCRIPT = b"""function load(path) {
     const request = new XMLHttpRequest();
     request.open("GET", path, false);
@@ -41,6 +42,9 @@ SCRIPT = b"""function load(path) {
     request.send();
     return request.responseText;
 }
+const image = new Image();
+image.src = "https://localhost:" + location.port + "/image.png";
+document.body.append(image);
 document.title = JSON.parse(load("data.json")).greeting + load("random.bin").length;
 """
 

@@ -12,7 +12,10 @@ from tests.support.certificates import Certificates
 SOURCES = Path(__file__).parents[1] / "bpf/programs"
 FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
 LIBRARIES = ("-lssl", "-lcrypto", "-lpthread", "-ldl")
-MORE_LIBRARIES = {"gnutls": ("-lgnutls",)}
+MORE_LIBRARIES = {
+    "gnutls": ("-lgnutls",),
+    "nss": ("-I/usr/include/nss", "-I/usr/include/nspr", "-lssl3", "-lnss3", "-lnspr4"),
+}
 """What programs are linked with whose names begin so."""
 
 

@@ -142,8 +142,7 @@ static __always_inline void take_reference(u64 handle) {
         connection->references++;
 }
 
-/* `kind` is 0, or the probe's kind where it is known to the compiler. */
-static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 kind) {
+static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image) {
     struct probe *probe = probes.lookup(&index);
     if (!probe || !probe->kind || !selected() || !wanted(ctx, index))
         return; /* blank: being detached */
@@ -155,7 +154,7 @@ static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, u8 
         if (!handle)
             return;
     }
-    switch (kind ? kind : probe->kind) {
+    switch (probe->kind) {
     case PROBE_BIRTH:
         if (probe->handle) {
             if (inside_birth())

@@ -22,11 +22,33 @@ AFTER_SNIPPETS = ("held.h", "packet.h", "detail.h", "probe.h", "process.h")
 
 ENTER = "on_enter"
 EXIT = "on_exit"
+COMMON = "common_entry"
+"""The map through which the entry programs of single probes reach ENTER."""
 
 _COOKIE_ENTRY = f"""
 int {ENTER}(struct pt_regs *ctx) {{
     u64 cookie = bpf_get_attach_cookie(ctx);
-    enter(ctx, cookie & 0xffff, cookie >> 16, 0);
+    enter(ctx, cookie & 0xffff, cookie >> 16);
+    return 0;
+}}
+"""
+
+# Without cookies each probe has a small program of its own, which notes the probe and jumps to the common one.
+_NOTED_ENTRY = f"""
+BPF_PROG_ARRAY({COMMON}, 1);
+BPF_TABLE("lru_hash", u64, u32, entered, MAX_THREADS);
+
+static __always_inline void pass_on(struct pt_regs *ctx, u32 probe) {{
+    u64 id = bpf_get_current_pid_tgid();
+    entered.update(&id, &probe);
+    {COMMON}.call(ctx, 0);
+}}
+
+int {ENTER}(struct pt_regs *ctx) {{
+    u64 id = bpf_get_current_pid_tgid();
+    u32 *probe = entered.lookup(&id);
+    if (probe)
+        enter(ctx, *probe, 0);
     return 0;
 }}
 """
@@ -53,12 +75,11 @@ def program_text(table: ProbeTable, snippets: Mapping[str, str], *, cookies: boo
     if cookies:
         parts.append(_section("entry", _COOKIE_ENTRY))
     else:
-        entries = [
-            f"int {entry_name(index)}(struct pt_regs *ctx) {{ "
-            f"enter(ctx, {index}, 0, PROBE_{probe.kind.upper()}); return 0; }}\n"
-            for index, probe in enumerate(table.probes)
-        ]
-        parts.append(_section("entries", "".join(entries)))
+        entries = "".join(
+            f"int {entry_name(index)}(struct pt_regs *ctx) {{ pass_on(ctx, {index}); return 0; }}\n"
+            for index in range(len(table))
+        )
+        parts.append(_section("entries", _NOTED_ENTRY + entries))
     return "".join(parts)
 
 

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlstap.discovery.imports import in_plt_section, stub_slot
 from tlstap.errors import ElfError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ MAX_FUNCTION = 64 << 10
 """Bytes of code that `call_targets` looks at."""
 
 ENDBR64 = b"\xf3\x0f\x1e\xfa"
-_LONGEST_INSTRUCTION = 15
+LONGEST_INSTRUCTION = 15
 
 # Instructions that the kernel emulates instead of single-stepping them, on every x86-64 kernel from 5.10
 # on (arch/x86/kernel/uprobes.c: branch_setup_xol_ops, push_setup_xol_ops): nop, push, jmp, jcc, call.
@@ -26,8 +27,8 @@ _LONGEST_INSTRUCTION = 15
 _EMULATED_X86 = re.compile(
     rb"\x66*\x90|\x41?[\x50-\x57]|[\xf2\xf3\x2e\x3e]?(?:[\xeb\xe9\xe8\x70-\x7f]|\x0f[\x80-\x8f])", re.DOTALL
 )
-# Perhaps endbr64, then `push n` and a jump to the resolver, or a jump through the GOT.
-_PLT_X86 = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?(?:\x68....\xf2?\xe9|\xf2?\xff\x25)", re.DOTALL)
+# Perhaps endbr64, then `push n` and a jump to the resolver.
+_LAZY_STUB_X86 = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\x68....\xf2?\xe9", re.DOTALL)
 _ARGUMENT_REGISTERS: dict[str, tuple[frozenset[str], ...]] = {
     "x86_64": (
         frozenset({"rdi", "edi", "di", "dil"}),
@@ -40,7 +41,6 @@ _ARGUMENT_REGISTERS: dict[str, tuple[frozenset[str], ...]] = {
     "aarch64": tuple(frozenset({f"x{number}", f"w{number}"}) for number in range(6)),
 }
 _MAX_STRAIGHT = 128
-_PLT_SECTIONS = (".plt", ".plt.sec", ".plt.got", ".iplt")
 
 
 class FirstInstruction(NamedTuple):
@@ -55,7 +55,8 @@ class FirstInstruction(NamedTuple):
 
 
 @cache
-def _disassembler(machine: str, detail: bool = False) -> capstone.Cs:
+def disassembler(machine: str, detail: bool = False) -> capstone.Cs:
+    """Capstone for a machine; with `detail`, instructions have operands."""
     import capstone  # 30 ms, which a start with a warm cache does not need
 
     architecture, mode = (
@@ -63,9 +64,9 @@ def _disassembler(machine: str, detail: bool = False) -> capstone.Cs:
         if machine == "x86_64"
         else (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
     )
-    disassembler = capstone.Cs(architecture, mode)
-    disassembler.detail = detail
-    return disassembler
+    decoder = capstone.Cs(architecture, mode)
+    decoder.detail = detail
+    return decoder
 
 
 def first_instruction(image: ElfImage, address: int) -> FirstInstruction:
@@ -80,10 +81,10 @@ def first_instruction(image: ElfImage, address: int) -> FirstInstruction:
     """
     if not image.is_code(address):
         raise image.error(f"address {address:#x} is not in an executable segment")
-    code = image.read(address, len(ENDBR64) + _LONGEST_INSTRUCTION)
+    code = image.read(address, len(ENDBR64) + LONGEST_INSTRUCTION)
     if image.machine == "x86_64" and code.startswith(ENDBR64):
         address, code = address + len(ENDBR64), code[len(ENDBR64) :]
-    for _, size, mnemonic, operands in _disassembler(image.machine).disasm_lite(code, address, 1):
+    for _, size, mnemonic, operands in disassembler(image.machine).disasm_lite(code, address, 1):
         emulated = image.machine == "x86_64" and _EMULATED_X86.match(code[:size]) is not None
         return FirstInstruction(address, f"{mnemonic} {operands}".strip(), emulated)
     raise image.error(f"no valid instruction at {address:#x}")
@@ -102,7 +103,7 @@ def call_targets(image: ElfImage, function: Symbol) -> frozenset[int]:
     code = image.read(start, function.size)
     targets = set()
     decoded = start
-    for address, size, mnemonic, operands in _disassembler(image.machine).disasm_lite(code, start):
+    for address, size, mnemonic, operands in disassembler(image.machine).disasm_lite(code, start):
         decoded = address + size
         target = _branch_target(mnemonic, operands)
         if target is not None and not start <= target < end and not is_plt_stub(image, target):
@@ -120,10 +121,9 @@ def passes_arguments_on(image: ElfImage, function: Symbol, target: int, count: i
     """
     import capstone
 
-    disassembler = _disassembler(image.machine, True)
     registers = _ARGUMENT_REGISTERS[image.machine][:count]
     code = image.read(function.address, min(function.size, _MAX_STRAIGHT))
-    for instruction in disassembler.disasm(code, function.address):
+    for instruction in disassembler(image.machine, True).disasm(code, function.address):
         if instruction.group(capstone.CS_GRP_JUMP) or instruction.group(capstone.CS_GRP_CALL):
             unconditional = instruction.mnemonic.removeprefix("bnd ") in ("call", "jmp", "bl", "b")
             return unconditional and _branch_target(instruction.mnemonic, instruction.op_str) == target
@@ -151,16 +151,11 @@ def _branch_target(mnemonic: str, operands: str) -> int | None:
 
 def is_plt_stub(image: ElfImage, address: int) -> bool:
     """Whether a procedure linkage table's stub is at the address, by the sections or by its code."""
-    for section in image.sections:
-        if section.name in _PLT_SECTIONS and section.address <= address < section.address + section.file_size:
-            return True
+    if in_plt_section(image, address) or stub_slot(image, address) is not None:
+        return True
+    if image.machine != "x86_64":
+        return False
     try:
-        code = image.read(address, 16)
+        return _LAZY_STUB_X86.match(image.read(address, 16)) is not None
     except ElfError:
         return False
-    if image.machine == "x86_64":
-        return _PLT_X86.match(code) is not None
-    words = [int.from_bytes(code[at : at + 4], "little") for at in range(0, 16, 4)]
-    if words[0] == 0xD503245F:  # bti c
-        words.pop(0)
-    return words[0] & 0x9F00001F == 0x90000010  # adrp x16

@@ -8,7 +8,9 @@ import pytest
 from tests.support.case import Case
 from tests.support.certificates import Certificates
 from tests.support.fixtures import RunTlstap
+from tests.support.gnutls import available
 from tests.support.programs import Programs
+from tests.support.traffic import data_events, losses
 
 from tlstap import schema
 
@@ -146,6 +148,51 @@ def test_packets(case: Case, how: str) -> None:
     case.check()
 
 
+def _packets(case: Case) -> tuple[list[schema.DataEvent], schema.CloseEvent]:
+    """The data events of the connection whose packets were looked into, and its end."""
+    server = case.ports()["packets-server"]
+    reads = [event for event in data_events(case.tracer.events) if event.direction == "read"]
+    assert len({event.connection.id for event in reads}) == 1
+    for event in reads:
+        assert event.connection.local is not None
+        assert event.connection.local.port == server[0]
+        assert event.captured == event.length == len(event.data)
+    number = reads[0].connection.id
+    [closed] = [
+        event
+        for event in case.tracer.events
+        if isinstance(event, schema.CloseEvent) and event.connection.id == number
+    ]
+    return reads, closed
+
+
+def test_packets_looked_into_the_other_way_round(case: Case) -> None:
+    """Each byte is where it is in the stream, and none is said to be lost."""
+    case.run("gnutls_packets", "reversed")
+    reads, closed = _packets(case)
+    by_place = sorted(reads, key=lambda event: event.offset)
+    content = case.recorded["packets-server"].read
+    assert b"".join(event.data for event in by_place) == content
+    assert [event.offset for event in by_place] == [0, 5000, 10000, 15000, 20000]
+    assert losses(case.tracer.events) == []
+    assert (closed.read_bytes, closed.read_lost) == (len(content), 0)
+
+
+def test_packet_that_is_never_looked_into(case: Case, records: Path) -> None:
+    """Its bytes are a gap where they are in the stream, for which the ring is not to blame."""
+    case.run("gnutls_packets", "never")
+    reads, closed = _packets(case)
+    content = case.recorded["packets-server"].read
+    assert content[5000:10000] == (records / "never.bytes").read_bytes()
+    assert [event.offset for event in reads] == [0, 10000, 15000, 20000]
+    for event in reads:
+        assert event.data == content[event.offset : event.offset + event.length]
+    [lost] = losses(case.tracer.events)
+    assert lost.bytes == 5000
+    assert "ring" not in lost.why
+    assert (closed.read_bytes, closed.read_lost) == (len(content), 5000)
+
+
 def test_threads(case: Case) -> None:
     case.run("gnutls_threads", 4, 200_000)
     case.check()
@@ -216,3 +263,28 @@ def test_one_library_of_two(tlstap: RunTlstap, case: Case, chosen: str) -> None:
     wanted = [streams for name, streams in case.recorded.items() if name.startswith(chosen)]
     assert found == {(streams.read, streams.written) for streams in wanted}
     assert len(wanted) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("gnutls_messages", api, "1.3", "tcp", 2, 2, 20_000) for api in APIS),
+        ("gnutls_resume", "null", "again", "push", 4, 20_000),
+        ("gnutls_cork", "again"),
+        ("gnutls_early_data", "after"),
+        ("gnutls_rekey", "corked"),
+        ("gnutls_packets", "twice"),
+        ("gnutls_reuse",),
+    ],
+    ids=lambda arguments: "-".join(map(str, arguments[:2])),
+)
+def test_newer_gnutls(case: Case, arguments: tuple[str | int, ...]) -> None:
+    """GnuTLS 3.8: both ends are this version."""
+    try:
+        newer = available()
+    except RuntimeError as error:
+        pytest.fail(str(error), pytrace=False)
+    name, *own = arguments
+    case.run(str(name), *own, libraries=newer)
+    case.check()
+    assert {traced.library.version for traced in case.traced} == {newer.version}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.support import programs as c_programs
 from tests.support.certificates import Certificates
+from tests.support.debian import Unpacked
 from tests.support.fixtures import RunTlstap
 from tests.support.programs import Programs, Streams
 from tests.support.tracer import Tracer
@@ -28,13 +29,22 @@ class Case:
         self.tracer: Tracer
         self.pid = 0
 
-    def run(self, name: str, *own: str | int, by_comm: bool = False, options: Sequence[str] = ()) -> None:
+    def run(
+        self,
+        name: str,
+        *own: str | int,
+        by_comm: bool = False,
+        options: Sequence[str] = (),
+        libraries: Unpacked | None = None,
+    ) -> None:
         """Run the program with its own arguments, traced by pid or by comm (which its children share).
 
         :param options: more of tlstap's.
+        :param libraries: run it with these instead of the system's.
         """
         path = self._programs.path(name)
-        running = c_programs.start([path, *c_programs.arguments(self._records, self._certificates, *own)])
+        arguments = c_programs.arguments(self._records, self._certificates, *own)
+        running = c_programs.start(libraries.command(path, *arguments) if libraries else [path, *arguments])
         self.pid = running.pid
         filters = ("-c", path.name) if by_comm else ("-p", running.pid)
         with self._tlstap(*filters, *options) as self.tracer:

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,6 +154,24 @@ def copied_libraries(source: Path, folder: Path) -> Path:
         if (source / name).exists():
             shutil.copy(source / name, folder / name)
     return folder
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """A process that does nothing with the libssl3 of that folder, so that tlstap knows it from the start."""
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print('ready', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, folder / "libssl3.so"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "LD_LIBRARY_PATH": str(folder)},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        process.communicate(timeout=20)
 
 
 def thunderbird() -> Path:

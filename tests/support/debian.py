@@ -90,7 +90,7 @@ def cache_folder() -> Path:
 
 def private_apt(folder: Path, suites: Sequence[str]) -> list[str]:
     """Options for an apt that knows only these suites and leaves the machine's own state alone."""
-    mirrors = _mirrors()
+    mirrors = _mirrors() if suites else {}
     for sub in ("state/lists/partial", "cache/archives/partial"):
         (folder / sub).mkdir(parents=True)
     (folder / "status").touch()

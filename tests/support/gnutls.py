@@ -6,10 +6,14 @@ It brings its own C library and dynamic linker, so the programs run on any host.
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.debian import Unpacked, run, unpacked
+from tests.support.wait import wait_until
 
 SUITES = ("trixie", "trixie-security")
 
@@ -32,6 +36,23 @@ class GnuTls(Unpacked):
     def wget(self, *arguments: str | Path) -> list[str]:
         """A command that runs the wget of the same suite."""
         return self.command(self.root / "usr/bin/wget", *arguments)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A process that does nothing with the library, so that tlstap knows it from the start."""
+        command = self.command(
+            self.root / "usr/bin/certtool", "--certificate-info"
+        )  # waits for a certificate
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        maps = Path(f"/proc/{process.pid}/maps")
+        try:
+            wait_until(lambda: str(self.library) in maps.read_text(), "certtool to load GnuTLS")
+            yield
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def available() -> GnuTls:

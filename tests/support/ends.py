@@ -1,0 +1,61 @@
+"""Clients of the test nginx, followed at both ends: what one wrote, the other read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.nginx import Nginx
+from tests.support.tracer import Tracer
+from tests.support.traffic import Traced, connections, losses
+from tlstap import schema
+
+
+def clients(tracer: Tracer, nginx: Nginx) -> list[Traced]:
+    """The connections to this nginx as their clients see them, after a look that nginx sees the same."""
+    found = [traced for traced in connections(tracer.events) if set(traced.ports) & set(nginx.ports)]
+    numbers = {traced.id for traced in found}
+    assert [lost for lost in losses(tracer.events) if lost.connection and lost.connection.id in numbers] == []
+    servers = {traced.ports: traced for traced in found if traced.ports[0] in nginx.ports}
+    clients = [traced for traced in found if traced.ports[0] not in nginx.ports]
+    assert len(servers) == len(clients) == len(found) - len(clients)
+    for client in clients:
+        server = servers[client.ports[1], client.ports[0]]
+        assert (len(client.written), len(client.read)) == (len(server.read), len(server.written))
+        assert (client.written, client.read) == (server.read, server.written)
+        assert server.process.pid in nginx.workers
+        assert (server.process.comm, server.library.name) == ("nginx", "openssl")
+        assert not client.connection.inferred
+        assert (client.connection.role, server.connection.role) == ("client", "server")
+    return clients
+
+
+def only_client(tracer: Tracer, nginx: Nginx) -> Traced:
+    """The one connection to this nginx."""
+    [client] = clients(tracer, nginx)
+    return client
+
+
+def targets(tracer: Tracer, of: Traced) -> list[tuple[str, int]]:
+    """What was asked for on a connection, with the answers' status."""
+    http = [event for event in tracer.events if isinstance(event, schema.HttpEvent)]
+    own = [(event.request, event.response) for event in http if event.connection.id == of.id]
+    return [(asked.target or "", answer.status or 0) for asked, answer in own if asked and answer]
+
+
+def plain_environment(home: Path) -> dict[str, str]:
+    """For clients: a home without settings, English, no proxies."""
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return {**kept, "HOME": str(home), "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+def run(command: Sequence[str | Path], environment: dict[str, str]) -> bytes:
+    """Run a client; what it prints."""
+    arguments = [str(part) for part in command]
+    result = subprocess.run(
+        arguments, stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=60, check=False
+    )
+    assert result.returncode == 0, f"{arguments}: exit status {result.returncode}: {result.stderr!r}"
+    return result.stdout

@@ -7,8 +7,9 @@ guess: an unknown instruction makes what it writes unknown.
 - A conditional jump is passed over, as if it were never taken.
 - An unconditional jump is followed if it goes forward and stays in the function; else the line ends there, as
   it does at a return, an indirect jump and an invalid instruction.
-- A call keeps the registers that the platform's convention says it keeps, and may write all memory that
-  others know of. What the code itself stored in the image stays part of the outcome.
+- A call of a function that is known never to return ends the line too. Any other call keeps the registers
+  that the platform's convention says it keeps, and may write all memory that others know of. What the code
+  itself stored in the image stays part of the outcome.
 - A store through an unknown pointer is taken not to hit what is part of the outcome.
 """
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tlstap.discovery.disassembly import LONGEST_INSTRUCTION, MAX_FUNCTION, disassembler
 from tlstap.discovery.imports import stub_slot
-from tlstap.discovery.symbolic import WORD, Address, Constants, Number, State, Symbol, Value
+from tlstap.discovery.symbolic import WORD, Address, Constants, Number, State, SymbolAddress, Value
 
 if TYPE_CHECKING:
     import capstone
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from tlstap.discovery.unwind import Bounds
 
 MAX_INSTRUCTIONS = 4096
+
+_NEVER_RETURN = frozenset(
+    {"abort", "exit", "_exit", "_Exit", "__stack_chk_fail", "__fortify_fail", "__chk_fail", "__assert_fail"}
+    | {"longjmp", "siglongjmp", "_Unwind_Resume", "pthread_exit", "PR_Assert", "PR_Abort"}
+)
 
 
 class Step(NamedTuple):
@@ -55,7 +61,12 @@ class Call(NamedTuple):
     """A call, or a jump out of the function. `target` is None if it is not known."""
 
     address: int
-    target: Address | Symbol | None
+    target: Address | SymbolAddress | None
+
+    @property
+    def never_returns(self) -> bool:
+        """Whether the function is known for that."""
+        return isinstance(self.target, SymbolAddress) and self.target.name in _NEVER_RETURN
 
 
 @dataclass(frozen=True)
@@ -102,11 +113,14 @@ def execute(image: ElfImage, relocations: Relocations, function: Bounds) -> Outc
         step = machine.step(instruction)
         address += instruction.size
         target = step.target.value if isinstance(step.target, Address) else None
-        if step.kind == "jump" and target is not None and address <= target < end:
+        if step.kind == "jump" and target is not None and function.start <= target < end:
+            if target < address:
+                break
             address = target
-        elif step.kind in ("call", "jump"):
+            continue
+        if step.kind in ("call", "jump"):
             calls.append(Call(instruction.address, _callee(image, relocations, step.target)))
-        if step.kind == "end" or (step.kind == "jump" and address != target):
+        if step.kind in ("jump", "end") or (calls and calls[-1].never_returns):
             break
     return Outcome(state.stored.cells, tuple(calls))
 
@@ -125,10 +139,12 @@ def _machine(image: ElfImage, relocations: Relocations) -> tuple[State, Machine]
     return state, Aarch64(state)
 
 
-def _callee(image: ElfImage, relocations: Relocations, target: Value | None) -> Address | Symbol | None:
+def _callee(
+    image: ElfImage, relocations: Relocations, target: Value | None
+) -> Address | SymbolAddress | None:
     """The function itself, if the target is a stub that leads to it."""
     if isinstance(target, Address):
         slot = stub_slot(image, target.value)
         name = relocations.slots.get(slot) if slot is not None else None
-        return Symbol(name) if name is not None else target
-    return target if isinstance(target, Symbol) else None
+        return SymbolAddress(name) if name is not None else target
+    return target if isinstance(target, SymbolAddress) else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import capstone
 from capstone import x86
 
+from tlstap.discovery.operands_x86 import GENERAL, VECTORS, X86Operands
 from tlstap.discovery.straight_line import END, NEXT, Step
 from tlstap.discovery.symbolic import (
     LANES,
@@ -21,7 +22,6 @@ from tlstap.discovery.symbolic import (
     Value,
     added,
     cut,
-    moved,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 _PRESERVED = frozenset({"rbx", "rbp", "rsp", "r12", "r13", "r14", "r15"})
 
 _PREFIXES = ("bnd ", "notrack ", "lock ", "rep ", "repz ", "repnz ", "repe ", "repne ")
-_ENDS = frozenset({"ret", "retf", "iretq", "hlt", "ud0", "ud1", "ud2", "int3"})
+_ENDS = frozenset({"ret", "retf", "iretq", "sysret", "lcall", "ljmp", "hlt", "ud0", "ud1", "ud2", "int3"})
 _READERS = frozenset(
     {"cmp", "test", "nop", "bt", "ptest", "vptest", "comiss", "comisd", "ucomiss", "ucomisd", "vucomiss"}
     | {"vucomisd", "endbr64", "pause", "lfence", "sfence", "mfence", "cld", "fnop", "wait"}
@@ -44,57 +44,32 @@ _ZEROING = frozenset(
     {"xor", "sub", "pxor", "xorps", "xorpd", "psubq"}
     | {"vpxor", "vpxord", "vpxorq", "vxorps", "vxorpd", "vpsubq"}
 )
-_SSE_MOVES = (
-    "movups",
-    "movupd",
-    "movaps",
-    "movapd",
-    "movdqa",
-    "movdqu",
-    "lddqu",
-    "movntdq",
-    "movntps",
-    "movntpd",
-)
+_SSE_MOVES = {
+    *("movups", "movupd", "movaps", "movapd", "movdqa", "movdqu", "lddqu", "movntdq", "movntps", "movntpd")
+}
 _VECTOR_MOVES = frozenset(
     {*_SSE_MOVES, *(f"v{name}" for name in _SSE_MOVES), "vmovdqa32", "vmovdqa64"}
     | {"vmovdqu8", "vmovdqu16", "vmovdqu32", "vmovdqu64"}
 )
 _STRING_UNITS = {"b": 1, "w": 2, "d": 4, "q": 8}
 _STRINGS = {f"{name}{unit}": size for name in ("movs", "stos") for unit, size in _STRING_UNITS.items()}
-_WRITES_ANYWHERE = ("xsave", "fxsave", "fnsave", "maskmov", "vmaskmov", "vpmaskmov", "vpscatter", "vscatter")
-
-
-def _general_names() -> dict[str, tuple[str, int]]:
-    """All names of general registers: the 64-bit name, and the size in bytes (0: the second byte)."""
-    names: dict[str, tuple[str, int]] = {}
-    for letter in "abcd":
-        full = f"r{letter}x"
-        names |= {full: (full, 8), f"e{letter}x": (full, 4), f"{letter}x": (full, 2)}
-        names |= {f"{letter}l": (full, 1), f"{letter}h": (full, 0)}
-    for name in ("si", "di", "bp", "sp"):
-        names |= {f"r{name}": (f"r{name}", 8), f"e{name}": (f"r{name}", 4)}
-        names |= {name: (f"r{name}", 2), f"{name}l": (f"r{name}", 1)}
-    for number in range(8, 16):
-        full = f"r{number}"
-        names |= {full: (full, 8), f"{full}d": (full, 4), f"{full}w": (full, 2), f"{full}b": (full, 1)}
-    return names
-
-
-_GENERAL = _general_names()
-_VECTORS = {
-    f"{kind}mm{number}": (number, words)
-    for kind, words in (("x", 2), ("y", 4), ("z", 8))
-    for number in range(32)
+# Instructions whose destination is not just their first operand.
+_WRITES_ANYWHERE = (
+    *("xsave", "fxsave", "fnsave", "maskmov", "vmaskmov", "vpmaskmov", "vpscatter", "vscatter"),
+    *("bts", "btr", "btc"),
+)
+_WRITES_BESIDES = {
+    "cmpxchg": ("rax",),
+    "enter": ("rsp", "rbp"),
+    "syscall": ("rax", "rcx", "r11"),
 }
 
 
-class X86:
+class X86(X86Operands):
     """Executes instructions on a state."""
 
     def __init__(self, state: State) -> None:
-        self.state = state
-        self._instruction: Instruction = None
+        super().__init__(state)
         self._handlers: dict[str, Callable[[list[Operand]], bool]] = {
             "mov": self._move,
             "movabs": self._move,
@@ -137,7 +112,7 @@ class X86:
 
     def step(self, instruction: Instruction) -> Step:
         """Execute an instruction."""
-        self._instruction = instruction
+        self.instruction = instruction
         name: str = instruction.mnemonic
         while name.startswith(_PREFIXES):
             name = name.partition(" ")[2]
@@ -160,133 +135,49 @@ class X86:
         if name == "syscall":
             self.state.forget(None, None)
             return False
-        if "{" in self._instruction.op_str:  # AVX-512 masks
+        if "{" in self.instruction.op_str:  # AVX-512 masks
             return False
         if name in _ZEROING and self._zero(operands):
             return True
-        if name in _STRINGS and not any(self._vector_of(operand) for operand in operands):
+        if name in _STRINGS and not any(self.vector_of(operand) for operand in operands):
             return self._string(name)
         if name in _VECTOR_MOVES:
             return self._move_vector(operands)
         handler = self._handlers.get(name) or self._handlers.get(name.removeprefix("v"))
         return handler is not None and handler(operands)
 
-    # Operands
-
-    @property
-    def _vex(self) -> bool:
-        return str(self._instruction.mnemonic).startswith("v")
-
-    def _name(self, register: int) -> str:
-        return str(self._instruction.reg_name(register))
-
-    def _place(self, operand: Operand) -> Value | None:
-        """The address that a memory operand means."""
-        memory = operand.mem
-        if memory.segment in (x86.X86_REG_FS, x86.X86_REG_GS):
-            return None
-        displacement = memory.disp
-        if memory.base == x86.X86_REG_RIP:
-            return Address(self._instruction.address + self._instruction.size + displacement & MASK)
-        place: Value | None = ZERO if memory.base == 0 else self._register(memory.base, WORD)
-        if memory.index not in (0, x86.X86_REG_RIZ):
-            index = self._register(memory.index, WORD)
-            if memory.scale != 1:
-                index = Number(index.value * memory.scale & MASK) if isinstance(index, Number) else None
-            place = added(place, index)
-        place = moved(place, displacement)
-        if isinstance(place, Number) and self.state.constants.fixed:
-            return Address(place.value)
-        return place
-
-    def _register(self, register: int, size: int) -> Value | None:
-        """The value of a general register of this size."""
-        name, width = _GENERAL.get(self._name(register), ("", 0))
-        return cut(self.state.general.get(name), size) if width == size else None
-
-    def _read(self, operand: Operand) -> Value | None:
-        """An operand of at most 8 bytes."""
-        if operand.type == x86.X86_OP_IMM:
-            return Number(operand.imm & MASK)
-        if operand.size > WORD:
-            return None
-        if operand.type == x86.X86_OP_REG:
-            return self._register(operand.reg, operand.size)
-        return self.state.load(self._place(operand), operand.size)
-
-    def _write(self, operand: Operand, value: Value | None) -> bool:
-        """Write a general register or memory; False if it is something else."""
-        if operand.type == x86.X86_OP_MEM:
-            self.state.store(self._place(operand), operand.size, cut(value, operand.size))
-            return True
-        name, width = _GENERAL.get(self._name(operand.reg), ("", 0))
-        if not name:
-            return False
-        self.state.set(name, cut(value, width) if width >= 4 else None)
-        return True
-
-    def _vector_of(self, operand: Operand) -> tuple[int, int] | None:
-        """(number, words) of a vector register."""
-        return _VECTORS.get(self._name(operand.reg)) if operand.type == x86.X86_OP_REG else None
-
-    def _lanes(self, operand: Operand, count: int) -> Lanes:
-        """Words of a vector register or of memory."""
-        register = self._vector_of(operand)
-        if register is not None:
-            return self.state.vector(register[0])[:count]
-        if operand.type != x86.X86_OP_MEM:
-            return [None] * count
-        return self.state.load_words(self._place(operand), count)
-
-    def _set_lanes(self, operand: Operand, lanes: Lanes) -> bool:
-        """Write the lowest words of a vector register; a `v` instruction clears the others."""
-        register = self._vector_of(operand)
-        if register is None:
-            return False
-        number = register[0]
-        rest = [ZERO] * LANES if self._vex else self.state.vector(number)
-        self.state.vectors[number] = [*lanes, *rest[len(lanes) :]]
-        return True
-
-    def _sources(self, operands: list[Operand]) -> tuple[Operand, Operand]:
-        """The two sources of `op a, b` or of `vop destination, a, b`."""
-        return (operands[1], operands[2]) if self._vex else (operands[0], operands[1])
-
     def _branch_target(self, operand: Operand) -> Value | None:
         if operand.type == x86.X86_OP_IMM:
             return Address(operand.imm & MASK)
-        target = self._read(operand)
-        if isinstance(target, Number) and self.state.constants.fixed:
-            return Address(target.value)
-        return target
+        return self.static(self.read(operand))
 
     # General registers
 
     def _move(self, operands: list[Operand]) -> bool:
-        return self._write(operands[0], self._read(operands[1]))
+        return self.write(operands[0], self.read(operands[1]))
 
     def _lea(self, operands: list[Operand]) -> bool:
-        return self._write(operands[0], self._place(operands[1]))
+        return self.write(operands[0], self.sum(operands[1]))
 
     def _add(self, operands: list[Operand]) -> bool:
         target, other = operands
         if target.type != x86.X86_OP_REG:
             return False
-        value, change = self._read(target), self._read(other)
-        if self._instruction.mnemonic == "sub":
+        value, change = self.read(target), self.read(other)
+        if self.instruction.mnemonic == "sub":
             change = Number(-change.value & MASK) if isinstance(change, Number) else None
-        return self._write(target, added(value, change))
+        return self.write(target, added(value, change))
 
     def _and(self, operands: list[Operand]) -> bool:
-        target, mask = (self._read(operand) for operand in operands)
+        target, mask = (self.read(operand) for operand in operands)
         if operands[0].type != x86.X86_OP_REG or not isinstance(mask, Number):
             return False
         if isinstance(target, Stack):
-            if self._name(operands[0].reg) != self.state.stack_pointer:
+            if self.name(operands[0].reg) != self.state.stack_pointer:
                 return False
             self.state.align_stack()
             return True
-        return isinstance(target, Number) and self._write(operands[0], Number(target.value & mask.value))
+        return isinstance(target, Number) and self.write(operands[0], Number(target.value & mask.value))
 
     def _exchange(self, operands: list[Operand]) -> bool:
         """Only `xchg ax, ax` and the like, which do nothing."""
@@ -297,11 +188,11 @@ class X86:
     def _push(self, operands: list[Operand]) -> bool:
         if operands[0].size != WORD and operands[0].type != x86.X86_OP_IMM:
             return False
-        self.state.push(self._read(operands[0]))
+        self.state.push(self.read(operands[0]))
         return True
 
     def _pop(self, operands: list[Operand]) -> bool:
-        return operands[0].size == WORD and self._write(operands[0], self.state.pop())
+        return operands[0].size == WORD and self.write(operands[0], self.state.pop())
 
     def _leave(self, operands: list[Operand]) -> bool:
         self.state.set("rsp", self.state.general.get("rbp"))
@@ -313,15 +204,15 @@ class X86:
         one, other = operands[-2:]
         if one.type != x86.X86_OP_REG or other.type != x86.X86_OP_REG or one.reg != other.reg:
             return False
-        register = self._vector_of(operands[0])
+        register = self.vector_of(operands[0])
         if register is not None:
-            return self._set_lanes(operands[0], [ZERO] * register[1])
-        return self._write(operands[0], ZERO)
+            return self.set_lanes(operands[0], [ZERO] * register[1])
+        return self.write(operands[0], ZERO)
 
     def _string(self, name: str) -> bool:
         """movs and stos, perhaps repeated: what they store is not followed."""
         count: Value | None = Number(1)
-        repeated = str(self._instruction.mnemonic).startswith("rep")
+        repeated = str(self.instruction.mnemonic).startswith("rep")
         if repeated:
             count = self.state.general.get("rcx")
             self.state.set("rcx", None)
@@ -338,46 +229,46 @@ class X86:
         if len(operands) != 2:
             return False
         target, source = operands
-        register = self._vector_of(target) or self._vector_of(source)
+        register = self.vector_of(target) or self.vector_of(source)
         if register is None:
             return False
-        lanes = self._lanes(source, register[1])
+        lanes = self.lanes(source, register[1])
         if target.type == x86.X86_OP_MEM:
-            self.state.store_words(self._place(target), lanes)
+            self.state.store_words(self.place(target), lanes)
             return True
-        return self._set_lanes(target, lanes)
+        return self.set_lanes(target, lanes)
 
     def _move_low(self, operands: list[Operand]) -> bool:
         """movq, movd, movsd between the lowest word and a general register, memory or another vector."""
         if len(operands) != 2:
             return False
         target, source = operands
-        size = 4 if self._instruction.mnemonic in ("movd", "vmovd") else WORD
-        from_vector = self._vector_of(source) is not None
-        value = self._lanes(source, 1)[0] if from_vector else self._read(source)
-        if self._vector_of(target) is None:
-            return from_vector and self._write(target, cut(value, size))
-        if "movsd" in self._instruction.mnemonic and from_vector:
-            return self._set_lanes(target, [value])
-        return self._set_lanes(target, [cut(value, size), ZERO])
+        size = 4 if self.instruction.mnemonic in ("movd", "vmovd") else WORD
+        from_vector = self.vector_of(source) is not None
+        value = self.lanes(source, 1)[0] if from_vector else self.read(source)
+        if self.vector_of(target) is None:
+            return from_vector and self.write(target, cut(value, size))
+        if "movsd" in self.instruction.mnemonic and from_vector:
+            return self.set_lanes(target, [value])
+        return self.set_lanes(target, [cut(value, size), ZERO])
 
     def _move_half(self, operands: list[Operand]) -> bool:
         """movhps, movlps and the like, between one word of a vector and memory."""
-        high = int("movh" in self._instruction.mnemonic)
+        high = int("movh" in self.instruction.mnemonic)
         if operands[0].type == x86.X86_OP_MEM:
-            return self._write(operands[0], self._lanes(operands[1], 2)[high])
-        lanes = self._lanes(operands[-2], 2)
-        lanes[high] = self._read(operands[-1])
-        return self._set_lanes(operands[0], lanes)
+            return self.write(operands[0], self.lanes(operands[1], 2)[high])
+        lanes = self.lanes(operands[-2], 2)
+        lanes[high] = self.read(operands[-1])
+        return self.set_lanes(operands[0], lanes)
 
     def _combine(self, operands: list[Operand]) -> bool:
         """One word of each of two vectors."""
-        register = self._vector_of(operands[0])
+        register = self.vector_of(operands[0])
         if register is None or register[1] != 2:
             return False
-        one, other = (self._lanes(operand, 2) for operand in self._sources(operands))
+        one, other = (self.lanes(operand, 2) for operand in self.sources(operands))
         lanes: Lanes
-        name = str(self._instruction.mnemonic).removeprefix("v")
+        name = str(self.instruction.mnemonic).removeprefix("v")
         immediate: int = operands[-1].imm if operands[-1].type == x86.X86_OP_IMM else 0
         if name == "shufpd":
             lanes = [one[immediate & 1], other[immediate >> 1 & 1]]
@@ -389,50 +280,46 @@ class X86:
             lanes = [one[1], other[1]]
         else:
             lanes = [one[0], other[0]]
-        return self._set_lanes(operands[0], lanes)
+        return self.set_lanes(operands[0], lanes)
 
     def _shuffle(self, operands: list[Operand]) -> bool:
         """pshufd, if it moves whole words."""
         words = {0x44: (0, 0), 0x4E: (1, 0), 0xE4: (0, 1), 0xEE: (1, 1)}.get(operands[-1].imm & 0xFF)
-        register = self._vector_of(operands[0])
+        register = self.vector_of(operands[0])
         if words is None or register is None or register[1] != 2:
             return False
-        source = self._lanes(operands[1], 2)
-        return self._set_lanes(operands[0], [source[word] for word in words])
+        source = self.lanes(operands[1], 2)
+        return self.set_lanes(operands[0], [source[word] for word in words])
 
     def _insert_word(self, operands: list[Operand]) -> bool:
-        lanes = self._lanes(operands[-3], 2)
-        lanes[operands[-1].imm & 1] = self._read(operands[-2])
-        return self._set_lanes(operands[0], lanes)
+        lanes = self.lanes(operands[-3], 2)
+        lanes[operands[-1].imm & 1] = self.read(operands[-2])
+        return self.set_lanes(operands[0], lanes)
 
     def _insert_half(self, operands: list[Operand]) -> bool:
-        lanes = self._lanes(operands[1], 4)
+        lanes = self.lanes(operands[1], 4)
         first = 2 * (operands[-1].imm & 1)
-        lanes[first : first + 2] = self._lanes(operands[2], 2)
-        return self._set_lanes(operands[0], lanes)
+        lanes[first : first + 2] = self.lanes(operands[2], 2)
+        return self.set_lanes(operands[0], lanes)
 
     def _extract(self, operands: list[Operand]) -> bool:
         target, source, number = operands
-        if "128" not in self._instruction.mnemonic:
-            return self._write(target, self._lanes(source, 2)[number.imm & 1])
+        if "128" not in self.instruction.mnemonic:
+            return self.write(target, self.lanes(source, 2)[number.imm & 1])
         first = 2 * (number.imm & 1)
-        lanes = self._lanes(source, 4)[first : first + 2]
+        lanes = self.lanes(source, 4)[first : first + 2]
         if target.type == x86.X86_OP_MEM:
-            self.state.store_words(self._place(target), lanes)
+            self.state.store_words(self.place(target), lanes)
             return True
-        return self._set_lanes(target, lanes)
+        return self.set_lanes(target, lanes)
 
     def _broadcast(self, operands: list[Operand]) -> bool:
-        register = self._vector_of(operands[0])
-        if register is None or (register[1] != 2 and "movddup" in self._instruction.mnemonic):
+        register = self.vector_of(operands[0])
+        if register is None or (register[1] != 2 and "movddup" in self.instruction.mnemonic):
             return False
         source = operands[1]
-        value = (
-            self._lanes(source, 1)[0] if self._vector_of(source) or source.type == x86.X86_OP_MEM else None
-        )
-        if value is None:
-            value = self._read(source)
-        return self._set_lanes(operands[0], [value] * register[1])
+        value = self.lanes(source, 1)[0] if self.vector_of(source) else self.read(source)
+        return self.set_lanes(operands[0], [value] * register[1])
 
     def _zero_upper(self, operands: list[Operand]) -> bool:
         for number, lanes in self.state.vectors.items():
@@ -444,18 +331,21 @@ class X86:
 
     def _forget_what_is_written(self, name: str, operands: list[Operand]) -> None:
         if name.startswith(_WRITES_ANYWHERE):
-            self.state.forget(Stack(0, 0), None)
-            self.state.forget(Address(0), None)
+            for place in (None, Address(0), *(Stack(region, 0) for region in range(len(self.state.stacks)))):
+                self.state.forget(place, None)
         for number, operand in enumerate(operands):
             if operand.type == x86.X86_OP_MEM and (number == 0 or operand.access & capstone.CS_AC_WRITE):
-                self.state.forget(self._place(operand), operand.size or None)
+                self.state.forget(self.place(operand), operand.size or None)
         try:
-            written = {self._name(register) for register in self._instruction.regs_access()[1]}
+            written = {self.name(register) for register in self.instruction.regs_access()[1]}
         except capstone.CsError:
-            written = {*_GENERAL, *_VECTORS}
-        written |= {self._name(operand.reg) for operand in operands[:1] if operand.type == x86.X86_OP_REG}
+            written = {*GENERAL, *VECTORS}
+        written |= {*_WRITES_BESIDES.get(name, ())}
+        if "gather" in name:  # clears the mask, too
+            written |= VECTORS.keys()
+        written |= {self.name(operand.reg) for operand in operands[:1] if operand.type == x86.X86_OP_REG}
         for register in written:
-            if register in _GENERAL:
-                self.state.set(_GENERAL[register][0], None)
-            elif register in _VECTORS:
-                self.state.vectors.pop(_VECTORS[register][0], None)
+            if register in GENERAL:
+                self.state.set(GENERAL[register][0], None)
+            elif register in VECTORS:
+                self.state.vectors.pop(VECTORS[register][0], None)

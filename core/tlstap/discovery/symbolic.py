@@ -40,7 +40,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Symbol:
+class SymbolAddress:
     """The address of a dynamic symbol, which only the loader knows."""
 
     name: str
@@ -57,7 +57,7 @@ class Stack:
     offset: int
 
 
-Value = Number | Address | Symbol | Stack
+Value = Number | Address | SymbolAddress | Stack
 
 ZERO = Number(0)
 
@@ -158,7 +158,7 @@ class Constants:
         if size == WORD and (address in self._relocations.got or read_only):
             name = self._relocations.slots.get(address)
             if name is not None:
-                return Symbol(name)
+                return SymbolAddress(name)
         if not read_only:
             return None
         if size == WORD and address in self._relocations.relative:

@@ -1,6 +1,7 @@
 /*
  * nss_duplex ... MESSAGES SIZE: one connection whose ends each have a thread that writes and one that reads,
- * at the same time, over sockets that block. The handshake is left to the first write and read.
+ * at the same time, over sockets that block. Both handshakes come first: a reader that blocks while it makes
+ * one keeps its writer out.
  */
 #include <pthread.h>
 
@@ -27,6 +28,14 @@ static void *reader(void *argument)
     return NULL;
 }
 
+static void *shake_hands(void *argument)
+{
+    struct end *end = argument;
+    if (SSL_ForceHandshake(end->fd) != SECSuccess)
+        die("SSL_ForceHandshake of %s", end->name);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     struct pair pair;
@@ -42,6 +51,9 @@ int main(int argc, char **argv)
     connect_sockets(&client, &server);
     open_end(&pair.client, client, false, "duplex");
     open_end(&pair.server, server, true, "duplex");
+    pthread_create(&threads[0], NULL, shake_hands, &pair.server);
+    shake_hands(&pair.client);
+    pthread_join(threads[0], NULL);
     pthread_create(&threads[0], NULL, writer, &pair.client);
     pthread_create(&threads[1], NULL, reader, &pair.server);
     pthread_create(&threads[2], NULL, writer, &pair.server);

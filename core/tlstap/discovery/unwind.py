@@ -98,9 +98,9 @@ def _entry_bounds(image: ElfImage, entry: int) -> Bounds:
     if integer is None or relation not in (_ABSOLUTE, _PCREL):
         raise image.error(f".eh_frame has addresses of unknown encoding {encoding:#x}")
     place = entry + 8
-    start = _unpack(image, integer, place)[0] + (place if relation == _PCREL else 0)
+    start = (_unpack(image, integer, place)[0] + (place if relation == _PCREL else 0)) % _ADDRESSES
     size = _unpack(image, integer, place + integer.size)[0]
-    if not 0 <= start < _ADDRESSES or not 0 <= size < _ADDRESSES - start:
+    if not 0 <= size < _ADDRESSES - start:
         raise image.error(f"the entry of .eh_frame at {entry:#x} is about no function")
     return Bounds(start, start + size)
 

@@ -11,9 +11,10 @@ from tests.support import programs as c_programs
 from tests.support.certificates import Certificates
 from tests.support.fixtures import RunTlstap, system_library
 from tests.support.nss import copied_libraries, make_database, without_unwind_table
-from tests.support.programs import Programs
+from tests.support.programs import Programs, Running
 from tests.support.tracer import Tracer
 from tests.support.traffic import Traced, connections, losses
+from tests.support.wait import wait_until
 
 from tlstap import schema
 
@@ -36,12 +37,17 @@ class Case:
     output: list[str] | None = None
     pid: int = 0
 
-    def run(self, name: str, *own: str | int) -> list[Traced]:
-        """Run it with its own arguments; the traced connections: exactly the recorded ones, each byte."""
+    def start(self, name: str, *own: str | int) -> Running:
+        """Start it with its own arguments."""
         command = [str(part) for part in (self.programs.path(name), self.records, self.database, *own)]
         environment = {"LD_LIBRARY_PATH": str(self.libraries)} if self.libraries else None
         running = c_programs.start(command, environment)
         self.pid = running.pid
+        return running
+
+    def run(self, name: str, *own: str | int) -> list[Traced]:
+        """Run it; the traced connections: exactly the recorded ones, each byte."""
+        running = self.start(name, *own)
         with self.tlstap("-p", running.pid) as self.tracer:
             running.go()
             self.output = running.finish()
@@ -133,6 +139,28 @@ def test_life(case: Case) -> None:
         assert (last.read_bytes, last.written_bytes) == (len(each.read), len(each.written))
         assert (last.read_lost, last.written_lost) == (0, 0)
     assert len(events) == sum(len(each.events) for each in traced) + 3 * 2
+
+
+def check_end(case: Case) -> None:
+    """A connection ends when it is closed, not only with its process."""
+    running = case.start("nss_calls", "1.3", "read")
+    with case.tlstap("-p", running.pid) as tracer:
+        running.go()
+        while (line := running.line()) != "closed":
+            assert line, "the program ended"
+        wait_until(lambda: tracer.output.read_bytes().count(b'"kind":"close"') == 2, "the ends")
+        assert running.process.poll() is None
+        running.finish()
+    closed = [event for event in tracer.events if isinstance(event, schema.CloseEvent)]
+    assert sorted((event.read_bytes, event.written_bytes) for event in closed) == [(18, 30), (30, 18)]
+
+
+def test_end(case: Case) -> None:
+    check_end(case)
+
+
+def test_fallback_end(fallback: Case) -> None:
+    check_end(fallback)
 
 
 def test_layer_on_top(case: Case) -> None:

@@ -10,7 +10,7 @@
  *     plain   a file, a pipe and a plain TCP connection, with the same functions: none of it is TLS
  *     end     PR_Shutdown, and a read that returns 0
  *
- * VERSION: 1.2 or 1.3.
+ * VERSION: 1.2 or 1.3. When the connection is closed, it prints "closed" and lives on until stdin ends.
  */
 #include "nss_pair.h"
 
@@ -198,5 +198,9 @@ int main(int argc, char **argv)
     }
     close_end(&pair.client);
     close_end(&pair.server);
+    printf("closed\n");
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
     return 0;
 }

@@ -14,7 +14,7 @@ static __always_inline u64 detail_address(struct probe *probe, u64 value) {
 static __always_inline u32 detail_length(struct frame *frame, struct probe *probe, u64 value) {
     u32 length = 0;
     switch (probe->length_source) {
-    case LENGTH_REQUESTED:
+    case LENGTH_ARGUMENT:
         return frame->length > DETAIL_BYTES - 1 ? DETAIL_BYTES - 1 : frame->length;
     case LENGTH_OUT_POINTER:
         bpf_probe_read_user(&length, sizeof(length), (void *)frame->length);

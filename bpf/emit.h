@@ -50,7 +50,7 @@ static __always_inline void fill_header(struct event_header *header, u16 kind, u
     header->generation = connection->generation;
     header->probe = probe;
     header->image = image;
-    header->flags = connection->flags;
+    header->flags = connection->flags | (connection->unopened ? FLAG_UNOPENED : 0);
     header->address = connection->address;
 }
 

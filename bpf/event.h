@@ -18,6 +18,7 @@ enum event_kind {
 #define FLAG_SERVER 4
 #define FLAG_INFERRED 8    /* the address was concluded from another call of the thread */
 #define FLAG_UNREADABLE 16 /* the bytes could not be read from the process's memory */
+#define FLAG_UNOPENED 32   /* packets were read whose bytes nobody has asked for yet */
 
 enum direction { DIRECTION_READ = 0, DIRECTION_WRITE = 1 };
 
@@ -101,7 +102,7 @@ enum success { SUCCESS_POSITIVE = 0, SUCCESS_ONE = 1, SUCCESS_ZERO = 2, SUCCESS_
 enum length_source {
     LENGTH_RETURNED = 0,
     LENGTH_OUT_POINTER = 1, /* behind the pointer that `moved` is */
-    LENGTH_REQUESTED = 2,   /* what `length` is */
+    LENGTH_ARGUMENT = 2,    /* what `length` is */
     LENGTH_TERMINATED = 3,  /* a NUL ends the text */
     LENGTH_OFFSET = 4,      /* at `number` in the struct that the value points to */
     LENGTH_FIXED = 5,       /* `number` */

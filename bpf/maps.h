@@ -87,7 +87,8 @@ struct connection {
     u64 socket;
     u64 handshake_start_ns;
     u64 handshake_last_ns;
-    u32 references; /* beyond the first */
+    u16 references; /* beyond the first */
+    u16 unopened;   /* packets that were read and not yet opened */
     u16 flags;
     u8 handshake_done;
     u8 details; /* EVENT_DETAIL records sent */

@@ -21,6 +21,7 @@ static __always_inline void keep_packet(struct frame *frame, struct connection *
         .image = frame->image,
     };
     packets.update(&key, &packet);
+    connection->unopened++;
 }
 
 /* What the library says the bytes of a packet are. The frame becomes that of the call which read it. */
@@ -51,5 +52,6 @@ static __always_inline struct connection *exit_content(struct frame *frame, stru
     place->direction = DIRECTION_READ;
     place->held = 0;
     packets.delete(&key);
+    connection->unopened--;
     return connection;
 }

@@ -193,12 +193,10 @@ static __always_inline bool succeeded(struct probe *probe, s32 returned) {
 /* `limit` is the length asked for. */
 static __always_inline u64 moved_length(struct probe *probe, struct frame *frame, u64 limit, s32 returned) {
     u64 moved = 0;
-    if (probe->kind == PROBE_FLUSH || !succeeded(probe, returned))
+    if (!succeeded(probe, returned))
         return 0;
     if (probe->length_source == LENGTH_RETURNED)
         moved = returned;
-    else if (probe->length_source == LENGTH_REQUESTED)
-        moved = limit;
     else if (probe->moved_size == 4)
         bpf_probe_read_user(&moved, 4, (void *)frame->moved);
     else
@@ -216,8 +214,13 @@ static __always_inline struct connection *exit_data(struct thread *thread, struc
                                                     struct data_place *place) {
     struct connection_key key = connection_key_of(frame->handle);
     struct connection *connection = connections.lookup(&key);
-    u32 was_held = connection ? connection->held : 0;
-    u64 moved = moved_length(probe, frame, was_held ? was_held : frame->length, returned);
+    bool sends_held = probe->pending[0] || probe->kind == PROBE_FLUSH;
+    u32 was_held = connection && sends_held ? connection->held : 0;
+    u64 moved = 0;
+    if (probe->kind != PROBE_FLUSH)
+        moved = moved_length(probe, frame, was_held ? was_held : frame->length, returned);
+    else if (returned >= 0)
+        moved = was_held;
     bool pending = is_pending(probe, returned);
     if (!moved && !pending && !frame->socket)
         return 0;

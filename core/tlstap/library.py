@@ -123,12 +123,6 @@ class OutPointer(Declaration):
     """Bytes of the integer behind the pointer."""
 
 
-class Requested(Declaration):
-    """A call that succeeds moves all that it was asked to."""
-
-    source: Literal["requested"] = "requested"
-
-
 class DataProbe(_Probe):
     """A function that reads or writes application data."""
 
@@ -138,7 +132,7 @@ class DataProbe(_Probe):
     buffer: Argument = 2
     length: Argument | None = 3
     """The length asked for; an upper bound for what a call can have moved."""
-    moved: Annotated[Returned | OutPointer | Requested, Field(discriminator="source")] = Returned()
+    moved: Annotated[Returned | OutPointer, Field(discriminator="source")] = Returned()
     """Where the length really moved is found when the function returns."""
     success: Success = "positive"
     """Return value (a C int) of a call that moved data."""
@@ -148,8 +142,9 @@ class DataProbe(_Probe):
 
 
 class FlushProbe(_Probe):
-    """A function that moves bytes which other calls were reported to have moved: what it calls for that, on
-    the same handle, is not reported again."""
+    """A function that sends what the library has taken before. Bytes that were reported when they were taken
+    are not reported again, if it calls other functions on the same handle for them; those that a call left
+    pending are, if it succeeds (returns 0 or more)."""
 
     kind: Literal["flush"] = "flush"
     direction: Literal["read", "write"] = "write"

@@ -20,7 +20,6 @@ from tlstap.library import (
     PacketProbe,
     Probe,
     Recognise,
-    Requested,
     VersionString,
 )
 
@@ -50,10 +49,11 @@ PROBES: tuple[Probe, ...] = (
         direction="write",
         pending=UNFINISHED,
     ),
+    # gnutls_record_send_early_data only stores: gnutls_handshake sends it, with gnutls_record_send.
     FlushProbe(function="gnutls_record_uncork"),
+    FlushProbe(function="gnutls_bye"),
     # This one finishes what it began itself.
     DataProbe(function="gnutls_record_send_range", direction="write"),
-    DataProbe(function="gnutls_record_send_early_data", direction="write", moved=Requested(), success="zero"),
     DataProbe(function="gnutls_record_recv", direction="read"),
     DataProbe(function="gnutls_record_recv_seq", direction="read"),
     DataProbe(function="gnutls_record_recv_early_data", direction="read"),

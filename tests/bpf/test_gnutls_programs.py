@@ -99,6 +99,13 @@ def test_resumed_sizes(case: Case, size: int, failed: int) -> None:
     assert _number(case, "failed") == failed
 
 
+def test_send_that_the_goodbye_finishes(case: Case) -> None:
+    case.run("gnutls_resume", "bye", "again", "push", 1, 10_000)
+    case.check()
+    assert len(case.end("resume-client").written) == 10_000
+    assert _number(case, "failed") == 3
+
+
 @pytest.mark.parametrize("resume", RESUMES)
 def test_send_that_is_resumed_on_tcp(case: Case, resume: str) -> None:
     case.run("gnutls_resume", resume, "again", "tcp", 20, 40_000)

@@ -50,6 +50,7 @@ STRUCTS: dict[str, tuple[Struct, tuple[str, ...]]] = {
             "handshake_start_ns",
             "handshake_last_ns",
             "references",
+            "unopened",
             "flags",
             "handshake_done",
             "details",

@@ -21,11 +21,13 @@ MAX_CONNECTIONS = 65536
 MAX_PROCESSES = 4096
 
 RING_FULL = "the ring buffer was full"
+UNOPENED = "in packets that the application has not opened"
 NOT_WAITED_FOR = "captured, but not waited for at the end"
 TOO_MANY = f"more than {MAX_CONNECTIONS} connections at once"
 
 _NO_ADDRESS = bytes(layout.ADDRESS.size)
 _DATA_BYTES = layout.DATA.size
+_READ = DIRECTIONS.index("read")
 
 Key = tuple[int, int, int]
 """(tgid, handle, generation): one connection."""
@@ -67,6 +69,8 @@ class _State:
     flags: int = 0
     expected: list[int] = field(default_factory=lambda: [0, 0])
     missing: list[int] = field(default_factory=lambda: [0, 0])
+    unopened: list[int] = field(default_factory=lambda: [0, 0])
+    """Bytes, by direction, that may still be shown when their packet is opened."""
 
 
 class ConnectionTracker:
@@ -123,8 +127,12 @@ class ConnectionTracker:
         if not state.opened:
             self._open(state, process, records)
         expected = state.expected[direction]
-        if offset > expected:
-            self._gap(state, process, direction, offset - expected, time_ns, records)
+        if offset > expected and direction == _READ and header[9] & Flag.UNOPENED:
+            state.unopened[direction] += offset - expected
+        elif offset > expected:
+            self._gap(state, process, direction, offset - expected, time_ns, records, self.why_missing)
+        elif offset < expected:  # of a packet that was opened late
+            state.unopened[direction] = max(0, state.unopened[direction] - length)
         state.expected[direction] = max(expected, offset + length)
         state.missing[direction] += length - captured
         records.append(
@@ -273,11 +281,12 @@ class ConnectionTracker:
         size: int,
         time_ns: int,
         records: list[TraceRecord],
+        why: str,
     ) -> None:
         state.missing[direction] += size
-        if self.why_missing == RING_FULL:
+        if why == RING_FULL:
             self.known_lost_bytes += size
-        records.append(Lost(state.connection, process, time_ns, 0, size, self.why_missing))
+        records.append(Lost(state.connection, process, time_ns, 0, size, why))
 
     def _close(
         self,
@@ -289,8 +298,12 @@ class ConnectionTracker:
     ) -> None:
         for direction in (0, 1):
             tail = moved[direction] - state.expected[direction]
-            if tail > 0:
-                self._gap(state, process, direction, tail, time_ns, records)
+            if tail > 0 and direction == _READ and state.flags & Flag.UNOPENED:
+                state.unopened[direction] += tail
+            elif tail > 0:
+                self._gap(state, process, direction, tail, time_ns, records, self.why_missing)
+            if unopened := state.unopened[direction]:
+                self._gap(state, process, direction, unopened, time_ns, records, UNOPENED)
         read_lost, written_lost = state.missing
         records.append(
             Closed(state.connection, process, time_ns, moved[0], moved[1], read_lost, written_lost)

@@ -31,6 +31,7 @@ class Flag(IntFlag):
     SERVER = 4
     INFERRED = 8
     UNREADABLE = 16
+    UNOPENED = 32
 
 
 class ProbeKind(IntEnum):
@@ -53,7 +54,7 @@ class LengthSource(IntEnum):
 
     RETURNED = 0
     OUT_POINTER = 1
-    REQUESTED = 2
+    ARGUMENT = 2
     TERMINATED = 3
     OFFSET = 4
     FIXED = 5
@@ -135,9 +136,9 @@ PROBE_FIELDS = (
 CONNECTION_KEY = Struct("=QII")
 """struct connection_key: handle, tgid, zero."""
 
-CONNECTION = Struct("=QQQQQQIHBBHHI40s")
+CONNECTION = Struct("=QQQQQQHHHBBHHI40s")
 """struct connection: generation, bytes read, bytes written, socket, handshake_start_ns, handshake_last_ns,
-references, flags, handshake_done, details, image, probe, held, address."""
+references, unopened, flags, handshake_done, details, image, probe, held, address."""
 
 ENDED_KEY = Struct("=QIIQ")
 """struct ended_key: handle, tgid, zero, generation."""

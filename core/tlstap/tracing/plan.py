@@ -119,8 +119,6 @@ def _data_fields(probe: DataProbe) -> dict[str, int]:
         case "out-pointer":
             source = LengthSource.OUT_POINTER
             fields |= {"moved": probe.moved.argument, "moved_size": probe.moved.size}
-        case "requested":
-            source = LengthSource.REQUESTED
         case "return":
             source = LengthSource.RETURNED
     return fields | {"length_source": source}
@@ -139,7 +137,7 @@ def _detail_fields(probe: DetailProbe) -> dict[str, int]:
         case "terminated":
             return fields | {"length_source": LengthSource.TERMINATED}
         case "argument":
-            source = LengthSource.OUT_POINTER if probe.length.pointer else LengthSource.REQUESTED
+            source = LengthSource.OUT_POINTER if probe.length.pointer else LengthSource.ARGUMENT
             return fields | {"length_source": source, "length": probe.length.argument}
         case "offset":
             return fields | {"length_source": LengthSource.OFFSET, "number": probe.length.offset}

@@ -33,7 +33,7 @@ int {ENTER}(struct pt_regs *ctx) {{
 }}
 """
 
-# Without cookies each probe has a small program of its own, which notes the probe and jumps to the common one.
+# Without cookies each probe has a small program of its own: it notes the probe and jumps to the common one.
 _NOTED_ENTRY = f"""
 BPF_PROG_ARRAY({COMMON}, 1);
 BPF_TABLE("lru_hash", u64, u32, entered, MAX_THREADS);

@@ -8,6 +8,7 @@
  *     other    the buffer is overwritten, then another buffer with more bytes, of which GnuTLS takes none
  *     short    the buffer is overwritten, then one byte, of which GnuTLS takes none; it returns more than 1
  *     thread   like null, by another thread
+ *     bye      gnutls_bye, which sends it before its alert; for one message
  * ERROR: again or interrupted, the error that the first calls give. TRANSPORT:
  *     push     a push function that fails three times, now and then after part of a record
  *     tcp      a socket with a small buffer, which is full now and then
@@ -49,6 +50,10 @@ static ssize_t call_again(const void *data, size_t size)
     pthread_t thread;
     if (!strcmp(resume, "same"))
         return gnutls_record_send(peers.client.session, data, size);
+    if (!strcmp(resume, "bye")) {
+        n = gnutls_bye(peers.client.session, GNUTLS_SHUT_WR);
+        return n ? n : (ssize_t)size;
+    }
     if (!strcmp(resume, "other"))
         return gnutls_record_send(peers.client.session, more, size + 100);
     if (!strcmp(resume, "short"))

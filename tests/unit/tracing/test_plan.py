@@ -23,7 +23,6 @@ from tlstap.library import (
     Probe,
     Recognise,
     ReferenceProbe,
-    Requested,
     RoleProbe,
 )
 from tlstap.tracing.layout import PROBE, PROBE_FIELDS, Flag, LengthSource, ProbeKind
@@ -155,9 +154,7 @@ def test_libraries_share_the_index_of_a_probe() -> None:
             },
         ),
         (
-            DataProbe(
-                function="f", direction="write", moved=Requested(), success="zero", pending=(-28, -(1 << 31))
-            ),
+            DataProbe(function="f", direction="write", success="zero", pending=(-28, -(1 << 31))),
             {
                 "kind": 1,
                 "direction": 1,
@@ -165,7 +162,6 @@ def test_libraries_share_the_index_of_a_probe() -> None:
                 "buffer": 2,
                 "length": 3,
                 "success": 2,
-                "length_source": LengthSource.REQUESTED,
                 "pending[0]": -28,
                 "pending[1]": -(1 << 31),
             },
@@ -210,7 +206,7 @@ def test_libraries_share_the_index_of_a_probe() -> None:
                 "handle": 1,
                 "buffer": 3,
                 "success": 3,
-                "length_source": LengthSource.REQUESTED,
+                "length_source": LengthSource.ARGUMENT,
                 "length": 4,
             },
         ),

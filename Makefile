@@ -15,7 +15,9 @@ TEST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tlstap-tests
 # bcc comes from Debian (PyPI's bcc is another project), so the environment sees the system's packages.
 RUN_PACKAGES := python3 python3-venv python3-bpfcc
 DEMO_PACKAGES := $(RUN_PACKAGES) curl openssl
-TEST_PACKAGES := $(DEMO_PACKAGES) nginx gcc libc6-dev libssl-dev util-linux
+TEST_PACKAGES := $(DEMO_PACKAGES) nginx gcc libc6-dev libssl-dev util-linux \
+    libgnutls28-dev gnutls-bin wget git aria2 \
+    libnss3-dev libnspr4-dev libnss3-tools firefox-esr
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk bpfcc-tools bpftrace
 # Debian 12 has virtiofsd in a package that qemu depends on.
 KERNEL_PACKAGES = $(TEST_PACKAGES) qemu-system-x86 busybox-static $(shell apt-cache pkgnames virtiofsd 2>/dev/null)
@@ -25,7 +27,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 ROOT := $(SUDO) env TLSTAP_TEST_CACHE=$(TEST_CACHE) PYTHONDONTWRITEBYTECODE=1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test check unit bpf apps kernels bench screenshot install uninstall clean
+.PHONY: help demo test check unit fetch bpf apps kernels bench screenshot install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -44,11 +46,13 @@ check: $(STAMPS)/test ## ruff and mypy
 unit: $(STAMPS)/test ## tests without root and without a kernel
 	$(PYTEST) tests/unit
 
-bpf: $(STAMPS)/test ## real probes on small programs
+fetch: $(STAMPS)/test ## what tests need from the network besides, into the cache
+	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(BIN)/python -m tests.support.fetch
+
+bpf: fetch ## real probes on small programs
 	$(ROOT) $(PYTEST) -p no:cacheprovider tests/bpf
 
-apps: $(STAMPS)/test ## real probes on real applications
-	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(BIN)/python -m tests.support.openssl
+apps: fetch ## real probes on real applications
 	$(ROOT) $(PYTEST) -p no:cacheprovider tests/apps
 
 kernels: $(STAMPS)/kernels ## Debian's stock kernels, emulated: takes minutes, not part of `make test`

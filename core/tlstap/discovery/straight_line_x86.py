@@ -22,6 +22,7 @@ from tlstap.discovery.symbolic import (
     Value,
     added,
     cut,
+    moved,
 )
 
 if TYPE_CHECKING:
@@ -53,11 +54,8 @@ _VECTOR_MOVES = frozenset(
 )
 _STRING_UNITS = {"b": 1, "w": 2, "d": 4, "q": 8}
 _STRINGS = {f"{name}{unit}": size for name in ("movs", "stos") for unit, size in _STRING_UNITS.items()}
-# Instructions whose destination is not just their first operand.
-_WRITES_ANYWHERE = (
-    *("xsave", "fxsave", "fnsave", "maskmov", "vmaskmov", "vpmaskmov", "vpscatter", "vscatter"),
-    *("bts", "btr", "btc"),
-)
+# What they write in memory is not just as large as their operand.
+_WRITES_MORE = ("xsave", "fxsave", "fnsave", "bts", "btr", "btc")
 _WRITES_BESIDES = {
     "cmpxchg": ("rax",),
     "enter": ("rsp", "rbp"),
@@ -210,17 +208,16 @@ class X86(X86Operands):
         return self.write(operands[0], ZERO)
 
     def _string(self, name: str) -> bool:
-        """movs and stos, perhaps repeated: what they store is not followed."""
+        """movs and stos, perhaps repeated, upwards: what they store is not followed."""
         count: Value | None = Number(1)
-        repeated = str(self.instruction.mnemonic).startswith("rep")
-        if repeated:
+        if str(self.instruction.mnemonic).startswith("rep"):
             count = self.state.general.get("rcx")
-            self.state.set("rcx", None)
+            self.state.set("rcx", ZERO)
         size = count.value * _STRINGS[name] if isinstance(count, Number) else None
-        self.state.forget(self.state.general.get("rdi"), size)
-        self.state.set("rdi", None)
-        if name.startswith("movs"):
-            self.state.set("rsi", None)
+        self.state.forget(self.static(self.state.general.get("rdi")), size)
+        for register in ("rdi", "rsi") if name.startswith("movs") else ("rdi",):
+            value = self.state.general.get(register)
+            self.state.set(register, None if size is None else moved(value, size))
         return True
 
     # Vectors
@@ -330,12 +327,12 @@ class X86(X86Operands):
     # What is not understood
 
     def _forget_what_is_written(self, name: str, operands: list[Operand]) -> None:
-        if name.startswith(_WRITES_ANYWHERE):
-            for place in (None, Address(0), *(Stack(region, 0) for region in range(len(self.state.stacks)))):
-                self.state.forget(place, None)
+        if name.removeprefix("v") in ("maskmovdqu", "maskmovq"):
+            self.state.forget(self.static(self.state.general.get("rdi")), 2 * WORD)
+        more = name.startswith(_WRITES_MORE)
         for number, operand in enumerate(operands):
             if operand.type == x86.X86_OP_MEM and (number == 0 or operand.access & capstone.CS_AC_WRITE):
-                self.state.forget(self.place(operand), operand.size or None)
+                self.state.forget(self.place(operand), None if more else operand.size or None)
         try:
             written = {self.name(register) for register in self.instruction.regs_access()[1]}
         except capstone.CsError:

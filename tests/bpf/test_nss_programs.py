@@ -13,7 +13,7 @@ from tests.support.fixtures import RunTlstap, system_library
 from tests.support.nss import copied_libraries, make_database, without_unwind_table
 from tests.support.programs import Programs, Running
 from tests.support.tracer import Tracer
-from tests.support.traffic import Traced, connections, losses
+from tests.support.traffic import Traced, connections, data_events, losses
 from tests.support.wait import wait_until
 
 from tlstap import schema
@@ -37,6 +37,14 @@ class Case:
     output: list[str] | None = None
     pid: int = 0
 
+    def trace(self, name: str, *own: str | int) -> list[schema.Event]:
+        """Run it with its own arguments; the events."""
+        running = self.start(name, *own)
+        with self.tlstap("-p", running.pid) as self.tracer:
+            running.go()
+            self.output = running.finish()
+        return self.tracer.events
+
     def start(self, name: str, *own: str | int) -> Running:
         """Start it with its own arguments."""
         command = [str(part) for part in (self.programs.path(name), self.records, self.database, *own)]
@@ -47,32 +55,29 @@ class Case:
 
     def run(self, name: str, *own: str | int) -> list[Traced]:
         """Run it; the traced connections: exactly the recorded ones, each byte."""
-        running = self.start(name, *own)
-        with self.tlstap("-p", running.pid) as self.tracer:
-            running.go()
-            self.output = running.finish()
-        traced = connections(self.tracer.events)
+        events = self.trace(name, *own)
+        traced = connections(events)
         recorded = c_programs.recorded(self.records)
-        ports = _ports(self.output)
+        ports = self.ports()
         seen = Counter((each.ports, each.read, each.written) for each in traced)
         expected = Counter((ports[name], each.read, each.written) for name, each in recorded.items())
         assert _sizes(seen) == _sizes(expected)
         assert seen == expected
-        assert losses(self.tracer.events) == []
+        assert losses(events) == []
         assert {each.process.pid for each in traced} == {self.pid}
         assert not any(each.connection.inferred for each in traced)
         return traced
+
+    def ports(self) -> dict[str, Ports]:
+        """Of each end by its name, as the program printed them."""
+        assert self.output is not None
+        lines = [line.split() for line in self.output]
+        return {words[0]: (int(words[1]), int(words[2])) for words in lines if len(words) == 3}
 
     def handshakes(self) -> list[bool]:
         """Of each handshake event, whether it succeeded."""
         assert self.tracer is not None
         return [event.ok for event in self.tracer.events if isinstance(event, schema.HandshakeEvent)]
-
-
-def _ports(output: list[str]) -> dict[str, Ports]:
-    """Of each end by its name, as the program printed them."""
-    lines = [line.split() for line in output]
-    return {words[0]: (int(words[1]), int(words[2])) for words in lines if len(words) == 3}
 
 
 def _sizes(streams: Counter[tuple[Ports, bytes, bytes]]) -> list[tuple[Ports, int, int]]:
@@ -181,12 +186,38 @@ def test_both_directions_at_once(case: Case) -> None:
         assert tids["read"] != tids["write"]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - {"writev", "file"}))
 def test_fallback_operation(fallback: Case, operation: str) -> None:
     """Files, pipes and plain sockets go through the very same functions, and are never shown."""
     traced = fallback.run("nss_calls", "1.3", "read", operation)
     functions = {event.function for each in traced for event in each.events}
-    assert {"PR_Read", "PR_Write"} <= functions <= {"PR_Read", "PR_Recv", "PR_Write", "PR_Send", "PR_Writev"}
+    assert {"PR_Read", "PR_Write"} <= functions <= {"PR_Read", "PR_Recv", "PR_Write", "PR_Send"}
+
+
+@pytest.mark.parametrize(("operation", "missing"), [("writev", 3024), ("file", 55)])
+def test_fallback_gap(fallback: Case, operation: str, missing: int) -> None:
+    """What comes from several places at once is not shown, and known to be missing: how much, and where."""
+    events = fallback.trace("nss_calls", "1.3", "read", operation, "read")
+    written = {}
+    for name, streams in c_programs.recorded(fallback.records).items():
+        written[fallback.ports()[name]] = streams.written
+    gaps = []
+    for event in data_events(events):
+        local, remote = event.connection.local, event.connection.remote
+        assert local is not None
+        assert remote is not None
+        ports = (local.port, remote.port) if event.direction == "write" else (remote.port, local.port)
+        content = written[ports][event.offset : event.offset + event.length]
+        assert len(content) == event.length
+        if event.captured < event.length:
+            assert (event.function, event.captured) == ("PR_Writev", 0)
+            gaps.append(event.length)
+        else:
+            assert event.data == content
+    assert gaps == [missing]
+    closed = [event for event in events if isinstance(event, schema.CloseEvent)]
+    assert sorted(event.written_bytes for event in closed) == sorted(map(len, written.values()))
+    assert sorted(event.written_lost for event in closed) == [0, missing]
 
 
 def test_fallback_layer_on_top(fallback: Case) -> None:

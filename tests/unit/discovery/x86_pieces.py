@@ -1,7 +1,7 @@
 """Pieces of x86-64 code, in Intel syntax, and at which offsets in `out` it must be known what they store.
 
 Each starts with rdi = &out and rsi = &function. `numbers` holds 1, 2, 3, ... and `pointers` &function, 0,
-&out, &function, both read-only; `variable` and `variable_pointer` can be written. What a piece says nothing of
+&out, &function, both read-only; `variable` and `variable_pointer` can be written. What is not listed
 must be unknown; what is known must be true, which the processor decides.
 """
 

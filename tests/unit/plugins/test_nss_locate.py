@@ -1,0 +1,311 @@
+"""The locator, on small libraries that are shaped like NSS's libssl3 and NSPR's libnspr4."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import subprocess
+import weakref
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from tlstap.discovery.elf import ElfImage
+from tlstap.plugins.nss.locate import SLOTS, locate
+
+# prio.h: a word that says of which kind the descriptor is, and 35 functions.
+NSPR = """
+    struct PRIOMethods { int file_type; int (*functions[35])(void *, long); };
+"""
+DEFAULTS = """
+    static const struct PRIOMethods pl_methods = {4, {TABLE(pl)}};
+    const struct PRIOMethods *PR_GetDefaultIOMethods(void) { return &pl_methods; }
+    int PR_GetUniqueIdentity(const char *name) { return name[0]; }
+    int PR_EmulateAcceptRead(void *fd, long n) { return *(int *)fd + 7 * n; }
+"""
+# sslsock.c's ssl_SetupIOMethods, in short: the default table, and the library's own functions over it.
+SETUP = """
+    extern const struct PRIOMethods *PR_GetDefaultIOMethods(void);
+    extern int PR_GetUniqueIdentity(const char *), PR_EmulateAcceptRead(void *, long);
+    static int identity, inited;
+    static const struct PRIOMethods ssl_methods = {KIND, {TABLE(ssl)}};
+    static struct PRIOMethods combined_methods;
+    static INLINE void ssl_SetupIOMethods(void) {
+        struct PRIOMethods *new_methods = &combined_methods;
+        const struct PRIOMethods *nspr_methods = PR_GetDefaultIOMethods();
+        const struct PRIOMethods *my_methods = &ssl_methods;
+        *new_methods = *nspr_methods;
+        new_methods->file_type = my_methods->file_type;
+        COPIES
+    }
+    static int ssl_InitIOLayer(void) {
+        identity = PR_GetUniqueIdentity("SSL");
+        ssl_SetupIOMethods();
+        inited = 1;
+        return 0;
+    }
+    extern int PR_CallOnce(int *, int (*)(void));
+    struct PRIOMethods *ssl_PushIOLayer(void) {
+        PR_CallOnce(&inited, ssl_InitIOLayer);
+        return &combined_methods;
+    }
+    struct PRIOMethods *SSL_ImportFD(void) { return ssl_PushIOLayer(); }
+"""
+STATIC = """
+    static const struct PRIOMethods ssl_methods = {KIND, {TABLE(ssl)}};
+    const struct PRIOMethods *SSL_ImportFD(void) { return &ssl_methods; }
+"""
+NAMES = {1: "Close", 2: "Read", 3: "Write", 11: "WriteV", 17: "Recv", 18: "Send"}
+OWN = (*range(1, 22), 23, 24, 25)
+"""The slots that NSS fills with functions of its own; 22 is PR_EmulateAcceptRead, which is not its own."""
+
+
+def name_of(prefix: str, slot: int) -> str:
+    return f"{prefix}_{NAMES.get(slot, f'Slot{slot}')}"
+
+
+def functions(prefix: str, slots: tuple[int, ...] = OWN) -> str:
+    """All of them different, and too large to be inlined."""
+    return "".join(
+        f"static __attribute__((noinline)) int {name_of(prefix, slot)}(void *fd, long n) "
+        f"{{ return ((int *)fd)[{slot}] * {slot + 5} + n; }}\n"
+        for slot in slots
+    )
+
+
+def table(prefix: str, slots: tuple[int, ...] = OWN) -> str:
+    return ", ".join(f"[{slot - 1}] = {name_of(prefix, slot)}" for slot in slots)
+
+
+def copies(slots: tuple[int, ...] = OWN) -> str:
+    assignments = [
+        f"new_methods->functions[{slot - 1}] = my_methods->functions[{slot - 1}];" for slot in slots
+    ]
+    return "".join([*assignments, "new_methods->functions[21] = PR_EmulateAcceptRead;"])
+
+
+def filled(slots: tuple[int, ...] = OWN, kind: int = 4, inline: str = "inline") -> str:
+    text = SETUP.replace("TABLE(ssl)", table("ssl", slots)).replace("COPIES", copies(slots))
+    return NSPR + functions("ssl", slots) + text.replace("KIND", str(kind)).replace("INLINE", inline)
+
+
+def static(slots: tuple[int, ...] = OWN, kind: int = 4) -> str:
+    text = STATIC.replace("TABLE(ssl)", table("ssl", slots)).replace("KIND", str(kind))
+    return NSPR + functions("ssl", slots) + text
+
+
+def defaults() -> str:
+    return functions("pl") + DEFAULTS.replace("TABLE(pl)", table("pl"))
+
+
+def build(
+    folder: Path, source: str, *options: str, strip: bool = True, nspr: bool = True
+) -> tuple[Path, Path]:
+    """The library, stripped or not, linked with NSPR or not, and the same with symbols."""
+    (folder / "nspr.c").write_text(NSPR + defaults())
+    (folder / "ssl.c").write_text(source)
+    libnspr, symbols, library = folder / "libnspr4.so", folder / "libssl3.debug", folder / "libssl3.so"
+    command = ["gcc", "-O2", "-shared", "-fPIC", "-nostdlib"]
+    subprocess.run([*command, "-o", libnspr, folder / "nspr.c"], check=True)
+    libraries = [libnspr] if nspr else []
+    subprocess.run([*command, "-o", symbols, folder / "ssl.c", *options, *libraries], check=True)
+    subprocess.run(["strip", *([] if strip else ["--strip-debug"]), "-o", library, symbols], check=True)
+    return library, symbols
+
+
+def truth(symbols: Path, prefix: str = "ssl") -> dict[str, int]:
+    with symbols.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".symtab")
+        addresses = {symbol.name: int(symbol["st_value"]) for symbol in section.iter_symbols()}
+    return {function: addresses[function.replace("ssl", prefix)] for function in SLOTS}
+
+
+def located(library: Path) -> dict[str, int | None]:
+    with ElfImage.open(str(library)) as image:
+        return {function: locate(image, function) for function in SLOTS}
+
+
+NOTHING = dict.fromkeys(SLOTS)
+MACHINE = {
+    "x86_64": [
+        "-march=haswell",
+        "-fcf-protection=full",
+        "-mno-sse",
+        "-minline-all-stringops",
+        "-mcmodel=medium",
+    ],
+    "aarch64": ["-mbranch-protection=standard"],
+}[platform.machine()]
+
+
+def test_slots_are_those_of_prio_h() -> None:
+    assert {f"ssl_{NAMES[slot]}": slot for slot in SLOTS.values()} == SLOTS
+
+
+@pytest.mark.parametrize("options", ["", "-fno-plt", "-Wl,-z,now", "-Wl,-z,lazy", "-fno-builtin", *MACHINE])
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-O3", "-Os"])
+def test_a_table_that_the_library_fills(tmp_path: Path, level: str, options: str) -> None:
+    library, symbols = build(tmp_path, filled(), level, *options.split())
+    assert located(library) == truth(symbols)
+
+
+@pytest.mark.parametrize("strip", [True, False])
+def test_a_function_of_its_own_fills_the_table(tmp_path: Path, strip: bool) -> None:
+    library, symbols = build(tmp_path, filled(inline="__attribute__((noinline))"), strip=strip)
+    assert located(library) == truth(symbols)
+
+
+@pytest.mark.parametrize("strip", [True, False])
+@pytest.mark.parametrize("options", ["", "-O0", "-Wl,-z,pack-relative-relocs", "-Wl,-z,norelro"])
+def test_a_constant_table(tmp_path: Path, options: str, strip: bool) -> None:
+    library, symbols = build(tmp_path, static(), *options.split(), strip=strip)
+    assert located(library) == truth(symbols)
+
+
+def test_knows_no_other_functions(tmp_path: Path) -> None:
+    library, symbols = build(tmp_path, filled(), strip=False)
+    with ElfImage.open(str(library)) as image:
+        assert locate(image, "ssl_Read") == truth(symbols)["ssl_Read"]
+        assert "ssl_WriteV" in image.symbols(["ssl_WriteV"])
+        assert locate(image, "ssl_WriteV") is None
+
+
+@pytest.mark.parametrize("make", [filled, static])
+def test_needs_twenty_functions_of_its_own(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    enough, too_few = OWN[:20], OWN[:19]
+    assert {*SLOTS.values()} <= {*too_few}
+    library, symbols = build(tmp_path, make(enough))
+    assert located(library) == truth(symbols)
+    library, _ = build(tmp_path, make(too_few))
+    assert located(library) == NOTHING
+
+
+@pytest.mark.parametrize("make", [filled, static])
+@pytest.mark.parametrize("missing", SLOTS.values())
+def test_needs_all_five(tmp_path: Path, make: object, missing: int) -> None:
+    assert callable(make)
+    slots = tuple(slot for slot in OWN if slot != missing)
+    assert len(slots) >= 20
+    library, _ = build(tmp_path, make(slots))
+    assert located(library) == NOTHING
+
+
+@pytest.mark.parametrize("make", [filled, static])
+@pytest.mark.parametrize("kind", [0, 3, 5, 0x104, -4])
+def test_refuses_tables_of_other_kinds(tmp_path: Path, make: object, kind: int) -> None:
+    assert callable(make)
+    library, _ = build(tmp_path, make(kind=kind))
+    assert located(library) == NOTHING
+
+
+@pytest.mark.parametrize("make", [filled, static])
+def test_refuses_one_function_for_two_operations(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    source = make().replace("= ssl_Recv", "= ssl_Read")
+    library, _ = build(tmp_path, source, "-Wno-unused-function")
+    assert located(library) == NOTHING
+
+
+def second_static(name: str) -> str:
+    return f"""
+        const struct PRIOMethods other = {{4, {{{table(name)}}}}};
+    """
+
+
+@pytest.mark.parametrize("make", [filled, static])
+def test_refuses_two_tables(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    other = functions("other") + second_static("other")
+    library, _ = build(tmp_path, make() + other)
+    assert located(library) == NOTHING
+
+
+@pytest.mark.parametrize("make", [filled, static])
+def test_two_tables_with_the_same_functions_are_no_doubt(tmp_path: Path, make: object) -> None:
+    """Without optimisation, the constant table from which the other one is filled stays."""
+    assert callable(make)
+    library, symbols = build(tmp_path, make() + second_static("ssl"))
+    assert located(library) == truth(symbols)
+
+
+def test_refuses_two_functions_that_fill_tables(tmp_path: Path) -> None:
+    second = filled().replace(NSPR, "")
+    for name in ("ssl_", "SSL_", "identity", "inited", "combined"):
+        second = second.replace(name, f"other_{name}")
+    library, _ = build(tmp_path, filled() + second)
+    assert located(library) == NOTHING
+
+
+def test_what_fills_a_table_must_ask_for_the_default_one(tmp_path: Path) -> None:
+    """A function that stores such a table, but from elsewhere; and one that only asks."""
+    source = filled().replace("nspr_methods = PR_GetDefaultIOMethods()", "nspr_methods = elsewhere()")
+    source = f"extern void *elsewhere(void);\n{source}"
+    asks = "int asks(void) { return PR_GetDefaultIOMethods()->file_type; }"
+    library, _ = build(tmp_path, source + asks)
+    assert located(library) == NOTHING
+
+
+def test_the_default_table_in_the_same_image_is_not_taken(tmp_path: Path) -> None:
+    """A library that has NSPR in it: its own default table is of the same kind, and constant."""
+    together = filled().replace(SETUP.splitlines()[1], "").replace(SETUP.splitlines()[2], "")
+    source = together.replace(NSPR, NSPR + defaults().replace("TABLE(pl)", table("pl")), 1)
+    library, symbols = build(tmp_path, source, nspr=False)
+    assert located(library) == truth(symbols)
+    assert truth(symbols) != truth(symbols, "pl")
+    alone, _ = build(tmp_path, NSPR + defaults(), nspr=False)
+    assert located(alone) == NOTHING
+
+
+def test_refuses_too_many_callers(tmp_path: Path) -> None:
+    callers = "".join(
+        f"int caller_{n}(void) {{ return PR_GetDefaultIOMethods()->file_type * {n + 3}; }}\n"
+        for n in range(17)
+    )
+    library, symbols = build(tmp_path, filled() + callers.partition("int caller_15")[0])
+    assert located(library) == truth(symbols)
+    library, _ = build(tmp_path, filled() + callers)
+    assert located(library) == NOTHING
+
+
+def test_needs_unwind_tables_only_to_see_how_a_table_is_filled(tmp_path: Path) -> None:
+    option = "-Wl,--no-eh-frame-hdr"
+    library, _ = build(tmp_path, filled(), option)
+    assert located(library) == NOTHING
+    library, symbols = build(tmp_path, static(), option)
+    assert located(library) == truth(symbols)
+
+
+def test_malformed_tables_are_no_answer(tmp_path: Path) -> None:
+    library, symbols = build(tmp_path, filled())
+    assert located(library) == truth(symbols)
+    content = bytearray(library.read_bytes())
+    with library.open("rb") as file:
+        segment = next(s for s in ELFFile(file).iter_segments() if s["p_type"] == "PT_GNU_EH_FRAME")
+        content[segment["p_offset"]] ^= 0xFF
+    library.write_bytes(content)
+    assert located(library) == NOTHING
+
+
+def test_the_analysis_is_made_once_for_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library, symbols = build(tmp_path, filled())
+    reads = []
+    pread = ElfImage.pread
+
+    def counted(image: ElfImage, offset: int, size: int, what: str) -> bytes:
+        reads.append(offset)
+        return pread(image, offset, size, what)
+
+    monkeypatch.setattr(ElfImage, "pread", counted)
+    image = ElfImage.open(str(library))
+    assert locate(image, "ssl_Read") == truth(symbols)["ssl_Read"]
+    count = len(reads)
+    assert {function: locate(image, function) for function in SLOTS} == truth(symbols)
+    assert len(reads) == count
+    # Nothing is kept of an image that is gone.
+    image.close()
+    gone = weakref.ref(image)
+    del image
+    gc.collect()
+    assert gone() is None

@@ -27,6 +27,8 @@ _PREFERENCES: dict[str, str | int | bool] = {
     # What Firefox would do beside loading the page.
     "app.normandy.enabled": False,
     "app.update.enabled": False,
+    "browser.cache.disk.enable": False,
+    "browser.cache.memory.enable": False,
     "browser.newtabpage.enabled": False,
     "browser.region.network.url": "",
     "browser.region.update.enabled": False,

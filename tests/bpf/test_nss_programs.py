@@ -146,13 +146,38 @@ def test_life(case: Case) -> None:
     assert len(events) == sum(len(each.events) for each in traced) + 3 * 2
 
 
+def wait_for_line(running: Running, wanted: str) -> None:
+    """Read what the program prints up to this line."""
+    while (line := running.line()) != wanted:
+        assert line, "the program ended"
+
+
+def test_older_connection(case: Case) -> None:
+    """One that is older than the trace is seen from its next bytes on."""
+    running = case.start("nss_calls", "1.3", "read", "wait", "recv", "read")
+    running.go()
+    wait_for_line(running, "waiting")
+    with case.tlstap("-p", running.pid) as tracer:
+        running.go()
+        wait_for_line(running, "closed")
+        running.finish()
+    written, answered = b"written, then read", b"sent, then received" + b"written and read the other way"
+
+    found = connections(tracer.events)
+    assert sorted((each.read, each.written) for each in found) == [(answered, written), (written, answered)]
+    opened = [event for event in tracer.events if isinstance(event, schema.OpenEvent)]
+    assert [event.from_start for event in opened] == [False, False]
+    assert losses(tracer.events) == []
+    assert None not in found[0].ports
+    assert found[0].ports == tuple(reversed(found[1].ports))
+
+
 def check_end(case: Case) -> None:
     """A connection ends when it is closed, not only with its process."""
     running = case.start("nss_calls", "1.3", "read")
     with case.tlstap("-p", running.pid) as tracer:
         running.go()
-        while (line := running.line()) != "closed":
-            assert line, "the program ended"
+        wait_for_line(running, "closed")
         wait_until(lambda: tracer.output.read_bytes().count(b'"kind":"close"') == 2, "the ends")
         assert running.process.poll() is None
         running.finish()

@@ -180,6 +180,10 @@ def thunderbird() -> Path:
     :raises RuntimeError: it can't be fetched; the message says why.
     """
     package = unpacked("thunderbird", ("bookworm", "bookworm-security"), ("thunderbird",), dependencies=False)
+    for file in package.find("*"):
+        # It has 300 MB, of which 4 are wanted.
+        if file.name not in _LIBRARIES and not file.is_symlink() and file.stat().st_size > 1_000_000:
+            file.unlink()
     [libssl3] = package.find("libssl3.so")
     return libssl3.parent
 

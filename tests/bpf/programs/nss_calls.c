@@ -9,6 +9,7 @@
  *     large   one PR_Send of 300,000 bytes, which takes many calls
  *     plain   a file, a pipe and a plain TCP connection, with the same functions: none of it is TLS
  *     end     PR_Shutdown, and a read that returns 0
+ *     wait    nothing: it prints "waiting" and waits for a line on stdin
  *
  * VERSION: 1.2 or 1.3. When the connection is closed, it prints "closed" and lives on until stdin ends.
  */
@@ -168,6 +169,16 @@ static void use_end(struct pair *pair)
         die("%d bytes after the end", n);
 }
 
+static void use_wait(void)
+{
+    int c;
+    printf("waiting\n");
+    fflush(stdout);
+    while ((c = getchar()) != '\n')
+        if (c == EOF)
+            die("stdin ended");
+}
+
 int main(int argc, char **argv)
 {
     struct pair pair;
@@ -191,6 +202,8 @@ int main(int argc, char **argv)
             use_large(&pair);
         else if (!strcmp(argv[i], "plain"))
             use_plain();
+        else if (!strcmp(argv[i], "wait"))
+            use_wait();
         else if (!strcmp(argv[i], "end"))
             use_end(&pair);
         else

@@ -3,6 +3,11 @@
 /* The reader is woken at once: what /proc says of a process is gone when the process is. For those that end
  * sooner still, the path of the program as it was executed goes along. */
 int on_process_exec(struct bpf_raw_tracepoint_args *ctx) {
+#ifdef FILTER_PIDS
+    u32 tgid = bpf_get_current_pid_tgid() >> 32;
+    if (!filter_pids.lookup(&tgid))
+        return 0;
+#endif
     struct detail_event *event = ring.ringbuf_reserve(sizeof(*event));
     if (!event) {
         count_lost(0);

@@ -27,7 +27,7 @@ def dynamic_image(
     packed: Sequence[int] = (),
     symbols: Sequence[str] = (),
     frames: bytes = b"",
-    tags: Mapping[int, int] | None = None,
+    tags: Mapping[int, int | None] | None = None,
     fixed: bool = False,
 ) -> ElfImage:
     """An image in memory.
@@ -35,7 +35,7 @@ def dynamic_image(
     :param relocations: (address, kind, number of the symbol, addend); symbols count from 1.
     :param packed: entries of DT_RELR.
     :param frames: content at FRAMES, which starts with .eh_frame_hdr.
-    :param tags: entries of the dynamic section that replace those that are right.
+    :param tags: entries of the dynamic section that replace those that are right; None takes one out.
     :param fixed: an executable that is never moved.
     """
     names = b"\0"
@@ -58,8 +58,9 @@ def dynamic_image(
         if tag in sizes:
             dynamic[sizes[tag]] = len(part)
         content += part + bytes(-len(part) % 16)
-    dynamic |= tags or {}
-    entries = b"".join(struct.pack("<QQ", *entry) for entry in [*dynamic.items(), (0, 0)])
+    changed = {**dynamic, **(tags or {})}
+    pairs = [(tag, value) for tag, value in changed.items() if value is not None]
+    entries = b"".join(struct.pack("<QQ", *pair) for pair in [*pairs, (0, 0)])
     segments = [
         (_LOAD, _READ | _EXECUTE, CODE, code),
         (_LOAD, _READ | _WRITE, DATA, data),

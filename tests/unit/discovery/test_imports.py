@@ -179,6 +179,14 @@ def test_stubs_of_aarch64(stub: tuple[int, ...]) -> None:
         assert sites(image, "other") == [CODE + 0x10]
 
 
+def test_what_is_no_stub_on_aarch64() -> None:
+    """The linker's way to a function that is far away, and a load of another register."""
+    far = words(ADRP_X16, ADD_X16, 0xD61F0200)  # br x16
+    other = words(ADRP_X16, LDR_X17 + 1, BR_X17)
+    with dynamic_image(far + other + words(BTI_C), symbols=["wanted"]) as image:
+        assert [stub_slot(image, CODE + at) for at in (0, 12, 24)] == [None, None, None]
+
+
 def test_calls_through_registers_on_aarch64() -> None:
     """Without a linkage table: adrp x0, ...; ldr x1, [x0, ...]; blr x1, with others between them."""
     call = (ADRP_X0, NOP, LDR_X1, MOV_W0, BLR_X1, RET)

@@ -108,11 +108,11 @@ def test_kinds_of_relocations(
 
 
 def test_packed_relocations() -> None:
-    """Two words, a bitmap with the first and the last of the 63 that follow, and one for the next."""
+    """Two words, a bitmap with the first and the last of 63 that follow, an empty one, one for the next."""
     data = b"".join(value.to_bytes(8, "little") for value in range(1000, 1200))
-    bitmaps = [1 | 1 << 1 | 1 << 63, 1 | 1 << 2]
+    bitmaps = [1 | 1 << 1 | 1 << 63, 1, 1 | 1 << 2]
     with dynamic_image(b"", packed=[DATA, DATA + 16, *bitmaps], data=data) as image:
-        places = [0, 2, 3, 2 + 63, 2 + 63 + 2]
+        places = [0, 2, 3, 2 + 63, 2 + 63 + 63 + 2]
         assert Relocations(image).relative == {DATA + 8 * place: 1000 + place for place in places}
 
 
@@ -138,17 +138,26 @@ RELA, RELASZ, STRTAB, SYMTAB, STRSZ, RELR, RELRSZ = 7, 8, 5, 6, 10, 36, 35
         ({RELRSZ: 1 << 40}, "more than"),
         ({SYMTAB: DYNAMIC + 0xFFFF}, "no loaded segment"),
         ({STRTAB: 0}, "no loaded segment"),
+        ({SYMTAB: None}, "names no table of symbols"),
+        ({STRTAB: None}, "names no table of symbols"),
         ({STRSZ: 0}, "names no table of symbols"),
         ({STRSZ: 1 << 40}, "names no table of symbols"),
         ({STRSZ: 4}, "is not in the table of names"),
     ],
 )
-def test_absurd_tables(tags: dict[int, int], message: str) -> None:
+def test_absurd_tables(tags: dict[int, int | None], message: str) -> None:
     entries = [(DATA, 1025, 1, 0)]
     with dynamic_image(b"", symbols=["name"], relocations=entries, packed=[DATA], tags=tags) as image:
         relocations = Relocations(image)
         with pytest.raises(ElfError, match=f"^image: .*{message}"):
             print(relocations.relative, relocations.slots)
+
+
+def test_a_table_without_place_or_size_is_none() -> None:
+    entries = [(DATA, 1025, 1, 0)]
+    for tag in (RELA, RELASZ):
+        with dynamic_image(b"", symbols=["name"], relocations=entries, tags={tag: None}) as image:
+            assert Relocations(image).slots == {}
 
 
 def test_symbols_that_do_not_exist() -> None:

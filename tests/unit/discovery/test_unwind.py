@@ -141,6 +141,7 @@ def test_encodings(machine: int, cie: bytes, fde: tuple[str, int]) -> None:
         ({"fde": b""}, "no function's entry"),
         ({"fde": bytes(2)}, "ends at"),
         ({"fde": struct.pack("<ii", CODE - FDE - 8, -1)}, "about no function"),
+        ({"cie": b"\1\0\1\x78\x1e", "fde": struct.pack("<QQ", CODE, (1 << 64) - CODE)}, "about no function"),
         ({"cie": b"\2zR\0\1\x78\x1e\1\x1b"}, "not understood"),
         ({"cie": b"\1eh\0\1\x78\x1e\1\x1b"}, "not understood"),
         ({"cie": b"\1zXR\0\1\x78\x1e\1\x1b\x1b"}, "not understood"),

@@ -35,7 +35,9 @@ static __always_inline void end_connection(struct connection_key *key, struct co
         event->moved[DIRECTION_READ] = connection->moved[DIRECTION_READ];
         event->moved[DIRECTION_WRITE] = connection->moved[DIRECTION_WRITE];
         event->handshake_ns = 0;
-        if (connection->handshake_start_ns && !connection->handshake_done)
+        /* Where the library finishes a handshake by itself, what was read proves that it did. */
+        if (connection->handshake_start_ns && !connection->handshake_done &&
+            !connection->moved[DIRECTION_READ])
             event->handshake_ns = connection->handshake_last_ns - connection->handshake_start_ns;
         ring.ringbuf_submit(event, wake_flags(sizeof(*event)));
     } else {

@@ -129,7 +129,8 @@ class DataProbe(_Probe):
     kind: Literal["data"] = "data"
     direction: Literal["read", "write"]
     handle: Argument = 1
-    buffer: Argument = 2
+    buffer: Argument | None = 2
+    """None: the bytes are in several places. They count, and are a gap in the stream."""
     length: Argument | None = 3
     """The length asked for; an upper bound for what a call can have moved."""
     moved: Annotated[Returned | OutPointer, Field(discriminator="source")] = Returned()

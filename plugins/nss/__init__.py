@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tlstap.hookspecs import hookimpl
@@ -95,7 +96,6 @@ NSS = Library(
     snippet="nss.h",
 )
 
-# PR_Writev is not among them: its bytes are in many places.
 NSPR = Library(
     name="nspr",
     title="NSPR's PR_Read and PR_Write",
@@ -106,6 +106,7 @@ NSPR = Library(
         DataProbe(function="PR_Recv", direction="read", identify=TLS_LAYER, condition="nss_consumes"),
         DataProbe(function="PR_Write", direction="write", identify=TLS_LAYER),
         DataProbe(function="PR_Send", direction="write", identify=TLS_LAYER),
+        DataProbe(function="PR_Writev", direction="write", identify=TLS_LAYER, buffer=None, length=None),
         FreeProbe(function="PR_Close", identify=TLS_LAYER),
     ),
     snippet="nss.h",
@@ -125,12 +126,23 @@ def tlstap_locate(image: ElfImage, library: Library, function: str) -> int | Non
 
 @hookimpl
 def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
+    if detail == "sni":
+        return "" if _is_address(value) else None
     if len(value) != CHANNEL_INFO.size or detail not in ("tls_version", "cipher"):
         return None
     _, version, suite = CHANNEL_INFO.unpack(value)
     if detail == "tls_version":
         return VERSIONS.get(version, "")
     return _cipher_suites().get(suite, f"0x{suite:04X}") if suite else ""
+
+
+def _is_address(host: bytes) -> bool:
+    """NSS sends no server name for such."""
+    try:
+        ip_address(host.decode("ascii", "replace"))
+    except ValueError:
+        return False
+    return True
 
 
 @cache

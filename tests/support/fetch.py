@@ -1,6 +1,6 @@
 """`python -m tests.support.fetch` gets all that tests need from the network into the cache.
 
-That is about 80 MB, 170 MB unpacked, once; afterwards nothing is fetched. The mirrors are those of the
+That is about 180 MB, 210 MB unpacked, once; afterwards nothing is fetched. The mirrors are those of the
 machine's own apt sources. Without it, each test fetches what it needs.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.support import gnutls, openssl
+from tests.support import gnutls, nss, openssl
 
 
 def main() -> None:
@@ -19,6 +19,8 @@ def main() -> None:
             print(f"OpenSSL {version.version} ({suite.name}) in {version.root}")
         newer = gnutls.available()
         print(f"GnuTLS {newer.version} in {newer.root}")
+        print(f"Thunderbird's NSS in {nss.thunderbird()}")
+        print(f"libcurl with NSS in {nss.curl_nss().root}")
     except RuntimeError as error:
         sys.exit(str(error))
 

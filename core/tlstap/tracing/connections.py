@@ -167,9 +167,9 @@ class ConnectionTracker:
         header = layout.END.unpack_from(raw)
         state, process = self._state(header, records), self._process(header)
         read_bytes, written_bytes, handshake_ns = header[13:]
-        self._open(state, process, records)
         time_ns = self.wall_clock(header[0])
         if handshake_ns:
+            self._open(state, process, records)
             records.append(Handshake(state.connection, process, time_ns, handshake_ns, ok=False))
         self._close(state, process, time_ns, (read_bytes, written_bytes), records)
 
@@ -189,7 +189,6 @@ class ConnectionTracker:
         state = self._states.get((totals.tgid, totals.handle, totals.generation))
         if state is None:
             return records
-        self._open(state, state.connection.process, records)
         moved = (totals.read_bytes, totals.written_bytes)
         self._close(state, state.connection.process, time.time_ns(), moved, records)
         return records
@@ -213,7 +212,6 @@ class ConnectionTracker:
         known = totals is not None and totals.generation == generation
         if totals is not None and known:
             moved = (totals.read_bytes, totals.written_bytes)
-        self._open(state, state.connection.process, records)
         self._close(state, state.connection.process, time_ns, moved, records)
         return known
 
@@ -245,7 +243,6 @@ class ConnectionTracker:
             # Its end was not heard; the handle is used again.
             moved = (older.expected[0], older.expected[1])
             process = older.connection.process
-            self._open(older, process, records)
             self._close(older, process, self.wall_clock(header[0]), moved, records)
         if len(self._states) >= MAX_CONNECTIONS:
             self._evict(records)
@@ -296,6 +293,11 @@ class ConnectionTracker:
         moved: tuple[int, int],
         records: list[TraceRecord],
     ) -> None:
+        """The connection has ended. A handle that was never used, such as a model for others, was none."""
+        if not (state.opened or any(moved) or state.connection.remote):
+            self._forget(state)
+            return
+        self._open(state, process, records)
         for direction in (0, 1):
             tail = moved[direction] - state.expected[direction]
             if tail > 0 and direction == _READ and state.flags & Flag.UNOPENED:
@@ -308,6 +310,9 @@ class ConnectionTracker:
         records.append(
             Closed(state.connection, process, time_ns, moved[0], moved[1], read_lost, written_lost)
         )
+        self._forget(state)
+
+    def _forget(self, state: _State) -> None:
         del self._states[state.key]
         siblings = self._by_pid[state.key[0]]
         del siblings[state.key]

@@ -11,7 +11,7 @@ from tests.unit.tracing.raw import ADDRESS, LIBRARY, MS, NO_ADDRESS, Machine, Ra
 from tlstap.records import Closed, Data, Handshake, Lost, Opened, TraceRecord
 from tlstap.schema import Endpoint
 from tlstap.tracing import connections
-from tlstap.tracing.connections import RING_FULL, TOO_MANY, ConnectionTracker
+from tlstap.tracing.connections import RING_FULL, TOO_MANY, UNOPENED, ConnectionTracker
 from tlstap.tracing.engine import Totals
 from tlstap.tracing.layout import Flag
 
@@ -122,6 +122,19 @@ def test_a_connection_that_moved_nothing_is_still_told_of(tracker: ConnectionTra
     records = take(tracker, Raw().birth(), Raw().end(0, 0))
     assert kinds(records) == ["Opened", "Closed"]
     assert the_closed(records) == [(0, 0, 0, 0)]
+
+
+def test_a_handle_that_was_never_used_was_no_connection(tracker: ConnectionTracker) -> None:
+    model = Raw(address=NO_ADDRESS)
+    assert take(tracker, model.birth(), model.end(0, 0)) == []
+    assert len(tracker) == 0
+    take(tracker, model.birth())
+    assert tracker.finish() == []
+    assert kinds(take(tracker, model.birth(), model.end(0, 0, failed_handshake_ns=1))) == [
+        "Opened",
+        "Handshake",
+        "Closed",
+    ]
 
 
 def test_a_handshake_that_never_succeeded(tracker: ConnectionTracker) -> None:
@@ -324,6 +337,25 @@ def test_finish_ends_what_is_left(tracker: ConnectionTracker, machine: Machine) 
     assert the_closed(records) == [(6, 0, 1, 0), (0, 0, 0, 0)]
     assert len(tracker) == 0
     assert tracker.finish() == []
+
+
+# ---- packets ----
+
+
+def test_a_packet_that_is_opened_late_is_not_lost(tracker: ConnectionTracker) -> None:
+    raw, waiting = Raw(), Raw(flags=Flag.UNOPENED)
+    records = take(tracker, waiting.data("read", 5, b"67890"), raw.data("read", 0, b"12345"), raw.end(10, 0))
+    assert the_data(records) == [("read", 5, b"67890"), ("read", 0, b"12345")]
+    assert the_lost(records) == []
+    assert the_closed(records) == [(10, 0, 0, 0)]
+
+
+def test_what_stays_in_packets_is_lost_for_that_reason(tracker: ConnectionTracker) -> None:
+    waiting = Raw(flags=Flag.UNOPENED)
+    records = take(tracker, waiting.data("read", 5, b"67890"), waiting.end(14, 3))
+    assert sorted(the_lost(records)) == [(3, RING_FULL), (9, UNOPENED)]
+    assert the_closed(records) == [(14, 3, 9, 3)]
+    assert tracker.known_lost_bytes == 3
 
 
 # ---- bounds ----

@@ -9,6 +9,7 @@ import hashlib
 import json
 import platform
 import re
+import shlex
 import ssl
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from socket import create_server
 from typing import TextIO
 
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.nss import make_database, tstclnt
 from tests.support.tracer import TLSTAP, read_events, run_tlstap
 from tests.support.traffic import Traced, connections, losses
 from tests.support.wait import wait_until
@@ -33,6 +35,16 @@ LARGE = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(32768))
 STATUS = 7
 SECONDS_TO_EXIT = 2.0
 """Half a second is what a real machine takes; an emulated one is many times slower."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """A program that fetches /small: its name, its file, its TLS library and the shell command."""
+
+    comm: str
+    exe: str
+    library: str
+    command: str
 
 
 @dataclass
@@ -71,9 +83,27 @@ class Server:
                 connection.sendall(response)
                 self.exchanges.append(Exchange(port, request, response))
 
-    def curl(self, path: str) -> str:
-        """A shell command that fetches a path; -q: no ~/.curlrc."""
+    def fetch(self, path: str) -> str:
+        """A shell command that fetches a path with curl; -q: no ~/.curlrc."""
         return f"curl -q -sk --noproxy '*' -o /dev/null https://127.0.0.1:{self.port}{path}"
+
+    def curl(self) -> Client:
+        """OpenSSL."""
+        return Client("curl", "/usr/bin/curl", "openssl", self.fetch("/small"))
+
+    def wget(self) -> Client:
+        """GnuTLS."""
+        url = f"https://127.0.0.1:{self.port}/small"
+        command = f"wget --no-config --no-proxy --no-check-certificate -qO /dev/null {url}"
+        return Client("wget", "/usr/bin/wget", "gnutls", command)
+
+    def tstclnt(self, folder: Path) -> Client:
+        """NSS; needs an empty folder."""
+        database = make_database(folder / "nss", self.certificates.authority)
+        request = folder / "request"
+        request.write_bytes(b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        command = shlex.join([*tstclnt(database, self.port, "1.3", request)])
+        return Client("tstclnt", "/usr/bin/tstclnt", "nss", f"{command} >/dev/null 2>&1")
 
 
 def kernel_version() -> tuple[int, int]:
@@ -96,16 +126,16 @@ def check_doctor() -> str:
     return f"{'multi' if multi else 'single'}, addresses {found['addresses'][1]}"
 
 
-def check_command(server: Server, folder: Path, *options: str, addresses: bool = True) -> str:
+def check_command(server: Server, folder: Path, client: Client, *options: str, addresses: bool = True) -> str:
     """A command's child is traced to the byte; tlstap ends with it, soon, and with its status."""
     output, ended = folder / "command.json", folder / "ended"
-    script = f"{server.curl('/small')}; cat /proc/uptime >{ended}; exit {STATUS}"
+    script = f"{client.command}; cat /proc/uptime >{ended}; exit {STATUS}"
     command = [str(TLSTAP), *options, "-f", "json", "-o", str(output), "--", "sh", "-c", script]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - float(ended.read_text().split()[0])
     assert result.returncode == STATUS, f"status {result.returncode}: {result.stderr}"
     events = read_events(output)
-    traced = check_traffic(events, server, addresses)
+    traced = check_traffic(events, server, client, addresses)
     exchanges = [event for event in events if isinstance(event, schema.HttpEvent)]
     assert len(exchanges) == 1 and exchanges[0].complete, f"not one whole exchange: {exchanges}"
     assert exchanges[0].response and exchanges[0].response.status == 200, exchanges[0]
@@ -120,10 +150,10 @@ def check_command(server: Server, folder: Path, *options: str, addresses: bool =
 def check_download(server: Server, folder: Path, *options: str) -> str:
     """Every byte of 1 MiB, and an end soon after SIGTERM."""
     with run_tlstap(folder / "download.json", *options) as tracer:
-        subprocess.run(server.curl("/large"), shell=True, check=True)
+        subprocess.run(server.fetch("/large"), shell=True, check=True)
         whole = len(server.exchanges[-1].response)
         wait_until(lambda: output_of(tracer.output, whole), f"{whole} bytes", 60)
-    traced = check_traffic(tracer.events, server, addresses=True)
+    traced = check_traffic(tracer.events, server, server.curl(), addresses=True)
     body = traced.read.partition(b"\r\n\r\n")[2]
     digest = hashlib.sha256(body).hexdigest()
     assert digest == hashlib.sha256(LARGE).hexdigest(), f"SHA-256 of {len(body)} bytes is {digest}"
@@ -139,16 +169,16 @@ def output_of(path: Path, size: int) -> bool:
     return sum(read) >= size
 
 
-def check_traffic(events: list[schema.Event], server: Server, addresses: bool) -> Traced:
-    """curl's only connection is what the server saw of it."""
+def check_traffic(events: list[schema.Event], server: Server, client: Client, addresses: bool) -> Traced:
+    """The client's only connection is what the server saw of it."""
     assert not losses(events), losses(events)
     found = connections(events)
     assert len(found) == 1, f"{len(found)} connections: {[one.ports for one in found]}"
     [traced], exchange = found, server.exchanges[-1]
     assert traced.written == exchange.request, (traced.written, exchange.request)
     assert traced.read == exchange.response, (traced.read[:200], exchange.response[:200])
-    assert (traced.process.comm, traced.process.exe) == ("curl", "/usr/bin/curl"), traced.process
-    assert traced.library.name == "openssl", traced.library
+    assert (traced.process.comm, traced.process.exe) == (client.comm, client.exe), traced.process
+    assert traced.library.name == client.library, traced.library
     if addresses:
         assert ends_of(traced) == f"127.0.0.1:{exchange.port} -> 127.0.0.1:{server.port}", ends_of(traced)
         assert traced.connection.inferred is False, traced.connection
@@ -165,18 +195,21 @@ def ends_of(traced: Traced) -> str:
 
 def checks(server: Server, folder: Path) -> dict[str, Callable[[], str]]:
     """Those that this kernel must pass, by what is asked of tlstap."""
+    curl = server.curl()
     found: dict[str, Callable[[], str]] = {
         "doctor": check_doctor,
-        "command": lambda: check_command(server, folder),
+        "command": lambda: check_command(server, folder, curl),
+        "GnuTLS": lambda: check_command(server, folder, server.wget()),
+        "NSS": lambda: check_command(server, folder, server.tstclnt(folder)),
         "download": lambda: check_download(server, folder, "-c", "curl"),
         "filters": lambda: check_download(server, folder, "--exe", "/usr/bin/curl", "-u", "0"),
-        "--sockets syscall": lambda: check_command(server, folder, "--sockets", "syscall"),
-        "--sockets none": lambda: check_command(server, folder, "--sockets", "none", addresses=False),
+        "--sockets syscall": lambda: check_command(server, folder, curl, "--sockets", "syscall"),
+        "--sockets none": lambda: check_command(server, folder, curl, "--sockets", "none", addresses=False),
     }
     if kernel_version() >= (6, 3):
-        found["--sockets kprobe"] = lambda: check_command(server, folder, "--sockets", "kprobe")
+        found["--sockets kprobe"] = lambda: check_command(server, folder, curl, "--sockets", "kprobe")
     if kernel_version() >= (6, 6):
-        found["--attach single"] = lambda: check_command(server, folder, "--attach", "single")
+        found["--attach single"] = lambda: check_command(server, folder, curl, "--attach", "single")
     return found
 
 

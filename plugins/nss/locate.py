@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from tlstap.discovery.imports import call_sites
 from tlstap.discovery.relocations import Relocations
 from tlstap.discovery.straight_line import execute
-from tlstap.discovery.symbolic import Address, SymbolAddress
+from tlstap.discovery.symbolic import Address
 from tlstap.discovery.unwind import function_bounds
 from tlstap.errors import ElfError
 
@@ -92,7 +92,7 @@ def _filled_tables(image: ElfImage, relocations: Relocations) -> Iterator[Mappin
     for filler in fillers:
         assert filler is not None
         outcome = execute(image, relocations, filler)
-        if all(call.target != SymbolAddress(_DEFAULTS) for call in outcome.calls):
+        if all(call.name != _DEFAULTS for call in outcome.calls):
             continue
         for table in outcome.stored:
             if outcome.number(table, 4) == LAYERED:

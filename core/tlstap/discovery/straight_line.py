@@ -9,7 +9,7 @@ guess: an unknown instruction makes what it writes unknown.
   it does at a return, an indirect jump and an invalid instruction.
 - A call of a function that is known never to return ends the line too. Any other call keeps the registers
   that the platform's convention says it keeps, and may write all memory that others know of. What the code
-  itself stored in the image stays part of the outcome.
+  itself stored in the image stays part of the outcome. memcpy and the like do only what they are for.
 - A store through an unknown pointer is taken not to hit what is part of the outcome.
 """
 
@@ -54,7 +54,7 @@ class Machine(Protocol):
     """The instructions of an architecture."""
 
     def step(self, instruction: capstone.CsInsn) -> Step:
-        """Execute an instruction."""
+        """Execute an instruction; what a called function does is not part of it."""
 
 
 class Call(NamedTuple):
@@ -64,9 +64,14 @@ class Call(NamedTuple):
     target: Address | SymbolAddress | None
 
     @property
+    def name(self) -> str | None:
+        """The function's name, if the loader binds it by one."""
+        return self.target.name if isinstance(self.target, SymbolAddress) else None
+
+    @property
     def never_returns(self) -> bool:
         """Whether the function is known for that."""
-        return isinstance(self.target, SymbolAddress) and self.target.name in _NEVER_RETURN
+        return self.name in _NEVER_RETURN
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,8 @@ def execute(image: ElfImage, relocations: Relocations, function: Bounds) -> Outc
             calls.append(Call(instruction.address, _callee(image, relocations, step.target)))
         if step.kind in ("jump", "end") or (calls and calls[-1].never_returns):
             break
+        if step.kind == "call":
+            state.call(calls[-1].name)
     return Outcome(state.stored.cells, tuple(calls))
 
 
@@ -129,14 +136,14 @@ def _machine(image: ElfImage, relocations: Relocations) -> tuple[State, Machine]
     constants = Constants(image, relocations)
     # They import capstone, which takes 30 ms.
     if image.machine == "x86_64":
-        from tlstap.discovery.straight_line_x86 import X86
+        from tlstap.discovery import straight_line_x86
 
-        state = State(constants, "rsp")
-        return state, X86(state)
-    from tlstap.discovery.straight_line_aarch64 import Aarch64
+        state = State(constants, straight_line_x86.CONVENTION)
+        return state, straight_line_x86.X86(state)
+    from tlstap.discovery import straight_line_aarch64
 
-    state = State(constants, "sp")
-    return state, Aarch64(state)
+    state = State(constants, straight_line_aarch64.CONVENTION)
+    return state, straight_line_aarch64.Aarch64(state)
 
 
 def _callee(

@@ -16,6 +16,7 @@ from tlstap.discovery.symbolic import (
     WORD,
     ZERO,
     Address,
+    Convention,
     Number,
     Stack,
     State,
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
 
     Lanes = list[Value | None]
 
-_ARGUMENTS = tuple(f"x{number}" for number in range(9))
-_PRESERVED = frozenset({*(f"x{number}" for number in range(19, 30)), "sp"})
+CONVENTION = Convention(
+    stack_pointer="sp",
+    arguments=tuple(f"x{number}" for number in range(9)),
+    result="x0",
+    preserved=frozenset({*(f"x{number}" for number in range(19, 30)), "sp"}),
+)
 
 _CALLS = re.compile(r"bl(r(aaz?|abz?)?)?\Z")
 _INDIRECT_JUMPS = re.compile(r"br(aaz?|abz?)?\Z")
@@ -84,9 +89,7 @@ class Aarch64(Aarch64Operands):
         name: str = instruction.mnemonic
         operands = instruction.operands
         if _CALLS.match(name):
-            target = self._branch_target(operands[0])
-            self.state.call(_ARGUMENTS, _PRESERVED)
-            return Step("call", target)
+            return Step("call", self._branch_target(operands[0]))
         if name == "b" or _INDIRECT_JUMPS.match(name):
             return Step("jump", self._branch_target(operands[0]))
         if name in _ENDS:

@@ -16,6 +16,7 @@ from tlstap.discovery.symbolic import (
     WORD,
     ZERO,
     Address,
+    Convention,
     Number,
     Stack,
     State,
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
 
     Lanes = list[Value | None]
 
-_ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
-_PRESERVED = frozenset({"rbx", "rbp", "rsp", "r12", "r13", "r14", "r15"})
+CONVENTION = Convention(
+    stack_pointer="rsp",
+    arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
+    result="rax",
+    preserved=frozenset({"rbx", "rbp", "rsp", "r12", "r13", "r14", "r15"}),
+)
 
 _PREFIXES = ("bnd ", "notrack ", "lock ", "rep ", "repz ", "repnz ", "repe ", "repne ")
 _ENDS = frozenset({"ret", "retf", "iretq", "sysret", "lcall", "ljmp", "hlt", "ud0", "ud1", "ud2", "int3"})
@@ -76,7 +81,6 @@ class X86(X86Operands):
             "add": self._add,
             "sub": self._add,
             "and": self._and,
-            "xchg": self._exchange,
             "push": self._push,
             "pop": self._pop,
             "leave": self._leave,
@@ -116,11 +120,7 @@ class X86(X86Operands):
             name = name.partition(" ")[2]
         operands = instruction.operands
         if name in ("call", "jmp"):
-            target = self._branch_target(operands[0])
-            if name == "jmp":
-                return Step("jump", target)
-            self.state.call(_ARGUMENTS, _PRESERVED)
-            return Step("call", target)
+            return Step("call" if name == "call" else "jump", self._branch_target(operands[0]))
         if name in _ENDS:
             return END
         if name in _READERS or instruction.group(capstone.CS_GRP_JUMP):
@@ -176,12 +176,6 @@ class X86(X86Operands):
             self.state.align_stack()
             return True
         return isinstance(target, Number) and self.write(operands[0], Number(target.value & mask.value))
-
-    def _exchange(self, operands: list[Operand]) -> bool:
-        """Only `xchg ax, ax` and the like, which do nothing."""
-        one, other = operands
-        same: bool = one.type == other.type == x86.X86_OP_REG and one.reg == other.reg
-        return same and one.size != 4
 
     def _push(self, operands: list[Operand]) -> bool:
         if operands[0].size != WORD and operands[0].type != x86.X86_OP_IMM:

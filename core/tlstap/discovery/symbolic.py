@@ -7,9 +7,9 @@ an address is never taken for one.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from elftools.elf.constants import P_FLAGS
 
@@ -60,6 +60,9 @@ class Stack:
 Value = Number | Address | SymbolAddress | Stack
 
 ZERO = Number(0)
+
+# Functions that write `size` bytes at `place` and nothing else, and return `place`: (place, ..., size).
+_FILL_MEMORY = frozenset({"memcpy", "memmove", "memset", "__memcpy_chk", "__memmove_chk", "__memset_chk"})
 
 
 def moved(value: Value | None, distance: int) -> Value | None:
@@ -170,6 +173,15 @@ class Constants:
         return Number(int.from_bytes(content, "little")) if len(content) == size else None
 
 
+class Convention(NamedTuple):
+    """How functions of the platform call each other: names of 64-bit registers."""
+
+    stack_pointer: str
+    arguments: tuple[str, ...]
+    result: str
+    preserved: frozenset[str]
+
+
 @dataclass
 class State:
     """A thread's registers and memory.
@@ -179,7 +191,7 @@ class State:
     """
 
     constants: Constants
-    stack_pointer: str
+    convention: Convention
     general: dict[str, Value] = field(default_factory=dict)
     vectors: dict[int, list[Value | None]] = field(default_factory=dict)
     stored: Memory = field(default_factory=Memory)
@@ -189,6 +201,7 @@ class State:
     """Whether others may know where the stack is, and write there."""
 
     def __post_init__(self) -> None:
+        self.stack_pointer = self.convention.stack_pointer
         self.general[self.stack_pointer] = Stack(0, 0)
 
     def set(self, register: str, value: Value | None) -> None:
@@ -264,16 +277,26 @@ class State:
         self.stacks.append(Memory())
         self.set(self.stack_pointer, Stack(len(self.stacks) - 1, 0))
 
-    def call(self, arguments: Iterable[str], preserved: Container[str]) -> None:
-        """Another function runs: it keeps the `preserved` registers, and may write wherever it knows of."""
-        if any(isinstance(self.general.get(register), Stack) for register in arguments):
+    def call(self, name: str | None) -> None:
+        """Another function runs, of this name if that is known.
+
+        It keeps the registers that it must keep, and may write wherever others know of.
+        """
+        arguments = [self.general.get(register) for register in self.convention.arguments]
+        if any(isinstance(value, Stack) for value in arguments):
             self.stack_escaped = True
-        self._anything_stored()
-        self.general = {name: value for name, value in self.general.items() if name in preserved}
+        kept = self.convention.preserved
+        self.general = {register: value for register, value in self.general.items() if register in kept}
         self.vectors.clear()
         top = self.general.get(self.stack_pointer)
         if isinstance(top, Stack):
             self.stacks[top.region].forget_below(top.offset)
+        if name in _FILL_MEMORY:
+            place, _, size = arguments[:3]
+            self.forget(place, size.value if isinstance(size, Number) else None)
+            self.set(self.convention.result, place)
+        else:
+            self._anything_stored()
 
     def _anything_stored(self) -> None:
         self.known.forget_all()

@@ -61,7 +61,7 @@ def test_bounds_of_functions(
 
 
 def test_nothing_is_known_without_a_table(compile_c: Callable[..., Path]) -> None:
-    for option in ("-Wl,--no-eh-frame-hdr", "-fno-asynchronous-unwind-tables"):
+    for option in ("-Wl,--no-eh-frame-hdr", "-fno-unwind-tables"):
         source = "int first(int x) { return x * 3; }"
         path = compile_c(source, "-fno-asynchronous-unwind-tables", option)
         with ElfImage.open(str(path)) as image:

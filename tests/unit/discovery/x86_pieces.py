@@ -61,6 +61,28 @@ GENERAL: list[Piece] = [
     ("mov rax, [rip+free@GOTPCREL]; mov [rdi], rax; mov rax, [rip+variable]; mov [rdi+8], rax", {0}),
     ("mov rax, [rip+variable_pointer]; mov [rdi], rax", set()),
     ("mov rax, fs:[0]; mov rax, fs:[0x28]; mov [rdi], rax", set()),
+    (
+        "mov [rdi], rsi; mov eax, [rdi]; mov [rdi+8], rax; mov qword ptr [rdi+16], 5; "
+        "mov dword ptr [rdi+24], 6; "
+        "mov rax, [rdi+20]; mov [rdi+32], rax; mov rax, [rdi+24]; mov [rdi+40], rax",
+        {0, 16, 24},
+    ),
+    (
+        "mov dword ptr [rdi], 5; mov rax, [rdi]; mov [rdi+8], rax; mov word ptr [rdi+24], 6; "
+        "mov eax, [rdi+22]; "
+        "mov [rdi+32], rax; movzx eax, byte ptr [rdi+25]; mov [rdi+40], rax",
+        {0, 24, 40},
+    ),
+    ("mov rax, [rip+free@GOTPCREL]; lea rcx, [rax+8]; mov [rdi], rcx; add rax, 0; mov [rdi+8], rax", {8}),
+    (
+        "push rbp; mov rbp, rsp; sub rsp, 32; mov [rsp], rsi; leave; push rsi; pop rcx; mov [rdi], rcx; "
+        "mov [rdi+8], rbp",
+        {0},
+    ),
+    (
+        "mov rax, rdi; and rax, rsi; mov [rdi], rax; mov eax, 7; and eax, [rip+numbers+16]; mov [rdi+8], rax",
+        {8},
+    ),
 ]
 
 NOT_UNDERSTOOD: list[Piece] = [
@@ -109,6 +131,24 @@ NOT_UNDERSTOOD: list[Piece] = [
         "mov r8, rdi; mov [r8], rsi; mov eax, 1; lea r9, [rip+variable]; movzx ecx, byte ptr [r9]; rep stosb",
         set(),
     ),
+    (
+        "mov r8, rsp; mov r9, rsp; push rsi; imul r9, r9, 1; mov rsp, r9; push rdi; mov rax, [r8-8]; "
+        "mov rsp, r8; mov [rdi], rax; mov [rdi+8], rsi",
+        {8},
+    ),
+    (
+        "mov rax, rsp; and rax, -16; mov [rax-0x40], rsi; mov rcx, [rsp-0x40]; mov [rdi], rcx; "
+        "mov [rdi+8], rsi",
+        {8},
+    ),
+    ("mov r8, rsp; push si; push rdi; mov rax, [r8-16]; mov rsp, r8; mov [rdi], rax; mov [rdi+8], rdi", {8}),
+    ("mov [rdi], rsi; mov [rdi+8], rsi; inc qword ptr [rdi]; neg qword ptr [rdi+16]", {8}),
+    ("mov rax, rsi; xor rax, [rip+numbers]; mov [rdi], rax; xor rsi, rdi; mov [rdi+8], rsi", set()),
+    (
+        "mov r8, rdi; mov [r8+8], rsi; mov [r8+200], rsi; mov ecx, 20; lea rsi, [rip+numbers]; xor eax, eax; "
+        "rep stosq; mov [r8], rsi; mov [rdi], r8",
+        {0, 160, 200},
+    ),
 ]
 
 JUMPS_AND_CALLS: list[Piece] = [
@@ -135,6 +175,13 @@ JUMPS_AND_CALLS: list[Piece] = [
         "push rsi; mov [rip+variable], rsp; mov rax, rsp; mov rcx, [rip+variable]; mov [rcx], rdi; "
         "pop rcx; mov [rdi], rcx",
         {0},
+    ),
+    (
+        "push rbx; mov rbx, rdi; push rsi; sub rsp, 8; mov [rbx+8], rsi; mov [rbx+40], rsi; "
+        "lea rsi, [rip+numbers]; "
+        "mov edx, 16; call memcpy@PLT; mov rcx, [rsp+8]; mov [rax+16], rcx; mov rdx, [rbx+40]; "
+        "mov [rbx+24], rdx; mov [rbx+32], rsi; add rsp, 16; pop rbx",
+        {16, 24, 40},
     ),
 ]
 
@@ -204,6 +251,16 @@ SSE2: list[Piece] = [
         {0, 8},
     ),
     ("movq xmm0, rsi; maskmovdqu xmm0, xmm0; mov [rdi+8], rsi; fxsave [rsp-0x408]", {8}),
+    (
+        "movq xmm0, rsi; xorps xmm0, [rip+numbers]; movups [rdi], xmm0; movq xmm1, rdi; pxor xmm1, xmm0; "
+        "movups [rdi+16], xmm1",
+        set(),
+    ),
+    (
+        "movq mm0, rsi; mov qword ptr [rdi], 1; movq [rdi], mm0; movq rax, mm0; mov [rdi+8], rax; "
+        "movq2dq xmm0, mm0; movups [rdi+16], xmm0; emms",
+        set(),
+    ),
 ]
 
 SSE4: list[Piece] = [
@@ -271,6 +328,26 @@ AVX2: list[Piece] = [
         "vmovdqu [rdi+48], ymm2",
         set(),
     ),
+    (
+        "vmovq xmm1, rsi; vpxor xmm5, xmm1, xmm1; vmovups [rdi], xmm5; vmovups [rdi+16], xmm1; "
+        "vmovq xmm2, rdi; "
+        "vinserti128 ymm3, ymm1, [rip+numbers], 0; vmovdqu [rdi+32], ymm3; vmovdqu [rdi+64], ymm1; "
+        "vinserti128 ymm4, ymm1, xmm2, 1; vmovdqu [rdi+96], ymm4; vextracti128 xmm5, ymm4, 1; "
+        "vmovups [rdi+128], xmm5",
+        {*range(0, 144, 8)},
+    ),
+]
+
+AVX512: list[Piece] = [
+    (
+        "vpbroadcastq zmm0, rsi; vmovdqu64 [rdi], zmm0; vpxorq zmm1, zmm0, zmm0; vmovups [rdi+64], zmm1",
+        {*range(0, 128, 8)},
+    ),
+    (
+        "kxnorw k1, k1, k1; vmovq xmm0, rsi; mov qword ptr [rdi], 1; vmovdqu64 [rdi]{k1}, zmm0; "
+        "vmovdqa64 zmm1{k1}{z}, zmm0; vmovdqu64 [rdi+64], zmm1",
+        set(),
+    ),
 ]
 
 
@@ -281,7 +358,9 @@ def x86_pieces() -> list[Piece]:
     line = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0]
     flags = set(re.findall(r"\w+", line))
     pieces = [*GENERAL, *NOT_UNDERSTOOD, *JUMPS_AND_CALLS, *SSE2]
-    return pieces + (SSE4 if "sse4_1" in flags else []) + (AVX2 if "avx2" in flags else [])
+    for flag, others in (("sse4_1", SSE4), ("avx2", AVX2), ("avx512vl", AVX512)):
+        pieces += others if flag in flags else []
+    return pieces
 
 
 def x86_library(pieces: list[Piece]) -> str:

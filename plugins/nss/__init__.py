@@ -48,6 +48,7 @@ PROBES: tuple[Probe, ...] = (
     DataProbe(function=RECV, locate=True, direction="read", identify=LAYER, condition="nss_consumes"),
     DataProbe(function=WRITE, locate=True, direction="write", identify=LAYER),
     DataProbe(function=SEND, locate=True, direction="write", identify=LAYER),
+    BirthProbe(function="ssl_Accept", locate=True, role="server", identify=LAYER),
     FreeProbe(function=CLOSE, locate=True, identify=LAYER),
     *(
         probe

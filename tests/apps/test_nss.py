@@ -29,8 +29,10 @@ from tests.support.programs import Programs
 from tests.support.tracer import TLSTAP, Tracer
 from tests.support.traffic import Traced, connections, losses, with_ports
 
+from tlstap import schema
+
 REQUEST = b"GET /random.bin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-LOCATED = ["ssl_Read", "ssl_Recv", "ssl_Write", "ssl_Send", "ssl_Close"]
+LOCATED = ["ssl_Read", "ssl_Recv", "ssl_Write", "ssl_Send", "ssl_Accept", "ssl_Close"]
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
@@ -96,13 +98,28 @@ def test_tstclnt_and_selfserv(tlstap: RunTlstap, database: Path, request_file: P
     assert body.startswith(REQUEST)
     assert (server.read, server.written) == (REQUEST, run.response)
     assert server.ports == tuple(reversed(client.ports))
-    assert server.connection.role in (None, "server")  # what accepts on a TLS socket is never told its role
+    assert server.connection.role in (None, "server")  # its accept had begun before the probes came
     assert server.process.comm == "selfserv"
     for traced in (client, server):
         assert traced.library.name == "nss"
         assert traced.library.version is not None
         assert traced.library.version.startswith("3.")
         assert {event.function for event in traced.events} <= set(LOCATED)
+
+
+def test_accepted_while_tracing(tlstap: RunTlstap, database: Path, request_file: Path) -> None:
+    """selfserv waits for the first client in a call that nobody saw begin; the second is known from its birth."""
+    with run_selfserv(database) as selfserv, tlstap("-p", selfserv.pid) as tracer:
+        runs = [run_client(tstclnt(database, selfserv.port, "1.3", request_file)) for _ in range(2)]
+    servers = of_process(tracer, selfserv.pid)
+    assert [(server.read, server.written) for server in servers] == [(REQUEST, run.response) for run in runs]
+    assert servers[1].connection.role == "server"
+    [opened] = [
+        event
+        for event in tracer.events
+        if isinstance(event, schema.OpenEvent) and event.connection.id == servers[1].id
+    ]
+    assert opened.from_start
 
 
 @VERSIONS

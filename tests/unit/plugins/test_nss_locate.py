@@ -56,7 +56,7 @@ STATIC = """
     static const struct PRIOMethods ssl_methods = {KIND, {TABLE(ssl)}};
     const struct PRIOMethods *SSL_ImportFD(void) { return &ssl_methods; }
 """
-NAMES = {1: "Close", 2: "Read", 3: "Write", 11: "WriteV", 17: "Recv", 18: "Send"}
+NAMES = {1: "Close", 2: "Read", 3: "Write", 11: "WriteV", 13: "Accept", 17: "Recv", 18: "Send"}
 OWN = (*range(1, 22), 23, 24, 25)
 """The slots that NSS fills with functions of its own; 22 is PR_EmulateAcceptRead, which is not its own."""
 

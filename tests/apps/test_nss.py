@@ -108,7 +108,7 @@ def test_tstclnt_and_selfserv(tlstap: RunTlstap, database: Path, request_file: P
 
 
 def test_accepted_while_tracing(tlstap: RunTlstap, database: Path, request_file: Path) -> None:
-    """selfserv waits for the first client in a call that nobody saw begin; the second is known from its birth."""
+    """Nobody saw selfserv begin to wait for the first client; the second is known from its birth."""
     with run_selfserv(database) as selfserv, tlstap("-p", selfserv.pid) as tracer:
         runs = [run_client(tstclnt(database, selfserv.port, "1.3", request_file)) for _ in range(2)]
     servers = of_process(tracer, selfserv.pid)

@@ -183,6 +183,11 @@ JUMPS_AND_CALLS: list[Piece] = [
         "mov [rbx+24], rdx; mov [rbx+32], rsi; add rsp, 16; pop rbx",
         {16, 24, 40},
     ),
+    (
+        "push rsi; mov [rip+variable], rsp; lea rax, [rip+variable]; imul rax, rax, 1; mov rax, [rax]; "
+        "mov [rax], rdi; pop rcx; mov [rdi], rcx; mov [rdi+8], rsi",
+        {8},
+    ),
 ]
 
 SSE2: list[Piece] = [

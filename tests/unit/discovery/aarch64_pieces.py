@@ -245,6 +245,13 @@ AARCH64_PIECES: list[tuple[str, str, dict[int, Value]]] = [
         "f9800000 eb00003f f9000801",
         {32: code(), 0: code(), 16: code()},
     ),
+    (
+        "mov x2, #8; add x3, x1, x2, lsr #1; str x3, [x0]; mov w4, #16; str x1, [x0, w4, uxtw]; "
+        "str x1, [x0, w4, sxtw]; mov x4, #24; str x0, [x0, x4, sxtx]; add x5, x0, x4, asr #1; str "
+        "x5, [x0, #32]",
+        "d2800102 8b420423 f9000003 52800204 f8244801 f824c801 d2800304 f824e800 8b840405 f9001005",
+        {24: data()},
+    ),
 ]
 
 

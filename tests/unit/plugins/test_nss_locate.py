@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import platform
+import struct
 import subprocess
 import weakref
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from tests.unit.discovery.dynamic_elves import CODE, DATA, FRAMES, dynamic_image
 
 from tlstap.discovery.elf import ElfImage
 from tlstap.plugins.nss.locate import SLOTS, locate
@@ -309,3 +311,37 @@ def test_the_analysis_is_made_once_for_an_image(tmp_path: Path, monkeypatch: pyt
     del image
     gc.collect()
     assert gone() is None
+
+
+def aarch64_library(slots: tuple[int, ...] = OWN) -> ElfImage:
+    """At CODE + 0x20, a function that calls PR_GetDefaultIOMethods (its stub is at CODE) and fills DATA."""
+
+    def adrp(register: int, address: int) -> int:
+        pages = (address >> 12) - (CODE >> 12)
+        return 0x90000000 | (pages & 3) << 29 | (pages >> 2) << 5 | register
+
+    def add(register: int, offset: int) -> int:
+        return 0x91000000 | offset << 10 | register << 5 | register
+
+    stub = [adrp(16, DATA), 0xF9400211 | (0x180 >> 3) << 10, 0x91060210, 0xD61F0220]  # ldr x17, add, br x17
+    code = [*stub, *[0xD503201F] * 4, 0xA9BF7BFD, 0x94000000 | (-9 & 0x3FFFFFF)]  # stp x29, x30; bl
+    code += [adrp(0, DATA), 0x52800081, 0xB9000001]  # mov w1, #4; str w1, [x0]
+    for slot in slots:
+        code += [adrp(2, CODE), add(2, 0x800 + 16 * slot), 0xF9000002 | slot << 10]  # str x2, [x0, #8 * slot]
+    code += [0xA8C17BFD, 0xD65F03C0]  # ldp x29, x30; ret
+    text = struct.pack(f"<{len(code)}I", *code)
+    text += bytes(0xA00 - len(text))
+    header = bytes([1, 0x1B, 3, 0x3B]) + struct.pack("<iIii", 0, 1, CODE + 0x20 - FRAMES, 0x40)
+    cie = struct.pack("<II", 16, 0) + b"\1zR\0\4\x78\x1e\1\x1b\0\0\0"
+    fde = struct.pack("<IIiI", 16, 0x44 - 0x20, CODE + 0x20 - (FRAMES + 0x48), 4 * len(code) - 0x20)
+    frames = (header + bytes(0x20 - len(header)) + cie).ljust(0x40, b"\0") + fde
+    relocations = [(DATA + 0x180, 1026, 1, 0)]
+    return dynamic_image(text, plt_relocations=relocations, symbols=["PR_GetDefaultIOMethods"], frames=frames)
+
+
+def test_a_table_that_an_aarch64_library_fills() -> None:
+    with aarch64_library() as image:
+        expected = {function: CODE + 0x800 + 16 * slot for function, slot in SLOTS.items()}
+        assert {function: locate(image, function) for function in SLOTS} == expected
+    with aarch64_library(OWN[:19]) as image:
+        assert {function: locate(image, function) for function in SLOTS} == NOTHING

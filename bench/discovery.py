@@ -29,7 +29,7 @@ def mapped_by_firefox() -> list[Path]:
     """The files with code that Firefox maps: its program, its own libraries and what these need."""
     installed = firefox.installed()
     own = [installed.executable.resolve(), *sorted(installed.folder.glob("*.so"))]
-    needed = set()
+    needed: set[Path] = set()
     for file in own:
         listed = subprocess.run(["ldd", file], capture_output=True, text=True, check=False).stdout
         needed.update(Path(path).resolve() for path in re.findall(r"=> (/\S+)", listed))

@@ -121,7 +121,8 @@ struct probe {
     u8 role; /* PROBE_ROLE, PROBE_BIRTH: FLAG_CLIENT, FLAG_SERVER or 0 */
     u8 length_source;
     u16 number;
-    u16 has_pointer_offset;
+    u8 has_pointer_offset;
+    u8 vector; /* PROBE_DATA: `buffer` is an array of struct part, `length` their number */
     u16 pointer_offset;
     s32 pending[2]; /* return values of a call that took the bytes but has not sent them; 0: none */
 };

@@ -33,6 +33,11 @@ enum counter {
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 BPF_PERCPU_ARRAY(unsignalled, u64, 1); /* bytes submitted since the reader was last woken */
 
+/* ---- programs that others jump to ---- */
+#define PROGRAM_ENTER 0
+#define PROGRAM_PARTS 1
+BPF_PROG_ARRAY(programs, 2);
+
 /* ---- threads: the TLS calls that each is in ---- */
 #define MAX_DEPTH 4 /* a power of two */
 
@@ -62,6 +67,10 @@ struct data_place {
     u64 start_ns;
     u32 direction;
     u32 held;
+    u64 left;  /* bytes in further parts */
+    u64 parts; /* array of them, in the process */
+    u32 next_part;
+    u32 part_count;
 };
 
 struct thread {

@@ -201,7 +201,7 @@ static __always_inline u64 moved_length(struct probe *probe, struct frame *frame
         bpf_probe_read_user(&moved, 4, (void *)frame->moved);
     else
         bpf_probe_read_user(&moved, 8, (void *)frame->moved);
-    if (probe->length && moved > limit) {
+    if (probe->length && !probe->vector && moved > limit) {
         count(COUNT_IMPLAUSIBLE, 1);
         return 0;
     }
@@ -363,8 +363,10 @@ int on_exit(struct pt_regs *ctx) {
             exit_detail(frame, probe, returned);
         return 0;
     }
-    if (connection)
-        emit_data(frame, connection, place);
     tell_outer(thread, frame);
+    if (connection && probe->vector)
+        emit_parts(ctx, frame, place);
+    else if (connection)
+        emit_data(frame, connection, place);
     return 0;
 }

@@ -129,10 +129,12 @@ class DataProbe(_Probe):
     kind: Literal["data"] = "data"
     direction: Literal["read", "write"]
     handle: Argument = 1
-    buffer: Argument | None = 2
-    """None: the bytes are in several places. They count, and are a gap in the stream."""
+    buffer: Argument = 2
     length: Argument | None = 3
     """The length asked for; an upper bound for what a call can have moved."""
+    vector: bool = False
+    """The buffer is an array of parts, at most 16: pointers, each with a length (4 bytes) in the word behind
+    it. `length` is their number."""
     moved: Annotated[Returned | OutPointer, Field(discriminator="source")] = Returned()
     """Where the length really moved is found when the function returns."""
     success: Success = "positive"

@@ -42,12 +42,13 @@ KNOWN_LAYER = "nss_known_layer"
 TLS_LAYER = "nss_tls_layer"
 READ, WRITE, RECV, SEND, CLOSE = "ssl_Read", "ssl_Write", "ssl_Recv", "ssl_Send", "ssl_Close"
 
-# ssl_WriteV calls ssl_Send.
+# ssl_WriteV calls ssl_Send, or a part of it that the compiler has put into it.
 PROBES: tuple[Probe, ...] = (
     DataProbe(function=READ, locate=True, direction="read", identify=LAYER),
     DataProbe(function=RECV, locate=True, direction="read", identify=LAYER, condition="nss_consumes"),
     DataProbe(function=WRITE, locate=True, direction="write", identify=LAYER),
     DataProbe(function=SEND, locate=True, direction="write", identify=LAYER),
+    DataProbe(function="ssl_WriteV", locate=True, direction="write", identify=LAYER, vector=True),
     BirthProbe(function="ssl_Accept", locate=True, role="server", identify=LAYER),
     FreeProbe(function=CLOSE, locate=True, identify=LAYER),
     *(
@@ -107,7 +108,7 @@ NSPR = Library(
         DataProbe(function="PR_Recv", direction="read", identify=TLS_LAYER, condition="nss_consumes"),
         DataProbe(function="PR_Write", direction="write", identify=TLS_LAYER),
         DataProbe(function="PR_Send", direction="write", identify=TLS_LAYER),
-        DataProbe(function="PR_Writev", direction="write", identify=TLS_LAYER, buffer=None, length=None),
+        DataProbe(function="PR_Writev", direction="write", identify=TLS_LAYER, vector=True),
         FreeProbe(function="PR_Close", identify=TLS_LAYER),
     ),
     snippet="nss.h",

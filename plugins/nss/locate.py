@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
 
 LAYERED = 4
-SLOTS = {"ssl_Close": 1, "ssl_Read": 2, "ssl_Write": 3, "ssl_Accept": 13, "ssl_Recv": 17, "ssl_Send": 18}
+SLOTS = {
+    "ssl_Close": 1,
+    "ssl_Read": 2,
+    "ssl_Write": 3,
+    "ssl_WriteV": 11,
+    "ssl_Accept": 13,
+    "ssl_Recv": 17,
+    "ssl_Send": 18,
+}
 """Which word of a PRIOMethods each function is in; word 0 is the kind."""
 
 _TABLE = range(1, 36)
@@ -38,7 +46,7 @@ _tables: WeakKeyDictionary[ElfImage, Mapping[str, int]] = WeakKeyDictionary()
 
 
 def locate(image: ElfImage, function: str) -> int | None:
-    """Address of ssl_Read, ssl_Write, ssl_Recv, ssl_Send, ssl_Accept or ssl_Close.
+    """Address of one of the functions in SLOTS.
 
     :return: None if it is not found without doubt.
     """

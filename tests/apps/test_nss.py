@@ -32,7 +32,7 @@ from tests.support.traffic import Traced, connections, losses, with_ports
 from tlstap import schema
 
 REQUEST = b"GET /random.bin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-LOCATED = ["ssl_Read", "ssl_Recv", "ssl_Write", "ssl_Send", "ssl_Accept", "ssl_Close"]
+LOCATED = ["ssl_Read", "ssl_Recv", "ssl_Write", "ssl_Send", "ssl_WriteV", "ssl_Accept", "ssl_Close"]
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 

@@ -95,6 +95,7 @@ typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t
 #define BPF_HASH(...) struct unused
 #define BPF_PERCPU_ARRAY(...) struct unused
 #define BPF_TABLE(...) struct unused
+#define BPF_PROG_ARRAY(...) struct unused
 %s
 #define SHOW_SIZE(type) printf("size %%s %%zu\\n", #type, sizeof(struct type))
 #define SHOW(type, field) printf("field %%s.%%s %%zu %%zu\\n", #type, #field, offsetof(struct type, field), \\

@@ -20,7 +20,7 @@ from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets
 from tlstap.tracing.layout import Counter
 from tlstap.tracing.link import BPF_TRACE_UPROBE_MULTI, attach_uprobes
 from tlstap.tracing.plan import ProbeTable, pack
-from tlstap.tracing.program import COMMON, ENTER, EXIT, entry_name, program_text
+from tlstap.tracing.program import ENTER, EXIT, JUMPS, PARTS, entry_name, program_text
 
 MAX_THREADS = 16384
 MAX_CONNECTIONS = 65536
@@ -151,10 +151,10 @@ class Engine:
     def _load_probe_programs(self) -> None:
         """Before anything is attached, so that a program that the verifier rejects is told at once."""
         attach_type = BPF_TRACE_UPROBE_MULTI if self.attachment is Attachment.MULTI else -1
-        for function in (ENTER, EXIT):
+        for function in (ENTER, EXIT, PARTS):
             self._load(function, self._bpf.KPROBE, attach_type)
-        if self.attachment is Attachment.SINGLE:
-            self._write(COMMON, _u32(0), _u32(self._programs[ENTER].fd))
+        for function, index in JUMPS.items():
+            self._write("programs", _u32(index), _u32(self._programs[function].fd))
 
     def _attach_sockets(self, sockets: Sockets) -> None:
         for function, hook in _SOCKET_HOOKS[sockets]:

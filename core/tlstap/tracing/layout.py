@@ -112,7 +112,7 @@ DETAIL = Struct("=" + _HEADER + "256s")
 ADDRESS = Struct("=16s16sIHH")
 """struct address: local, remote, local_port, remote_port, family."""
 
-PROBE = Struct("=10BHHHii")
+PROBE = Struct("=10BHBBHii")
 """struct probe, see PROBE_FIELDS."""
 
 PROBE_FIELDS = (
@@ -128,6 +128,7 @@ PROBE_FIELDS = (
     "length_source",
     "number",
     "has_pointer_offset",
+    "vector",
     "pointer_offset",
     "pending[0]",
     "pending[1]",

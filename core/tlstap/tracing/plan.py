@@ -110,7 +110,8 @@ def pack(probe: Probe) -> bytes:
 def _data_fields(probe: DataProbe) -> dict[str, int]:
     fields = {
         "direction": DIRECTIONS.index(probe.direction),
-        "buffer": probe.buffer or 0,
+        "buffer": probe.buffer,
+        "vector": int(probe.vector),
         "length": probe.length or 0,
         "success": SUCCESS[probe.success],
         **{f"pending[{index}]": value for index, value in enumerate(probe.pending)},

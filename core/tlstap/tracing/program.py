@@ -18,12 +18,13 @@ PREAMBLE = """\
 """
 
 BEFORE_SNIPPETS = ("event.h", "maps.h", "emit.h", "filter.h", "connection.h", "socket.h", "data.h")
-AFTER_SNIPPETS = ("held.h", "packet.h", "detail.h", "probe.h", "process.h")
+AFTER_SNIPPETS = ("held.h", "packet.h", "parts.h", "detail.h", "probe.h", "process.h")
 
 ENTER = "on_enter"
 EXIT = "on_exit"
-COMMON = "common_entry"
-"""The map through which the entry programs of single probes reach ENTER."""
+PARTS = "on_parts"
+JUMPS = {ENTER: 0, PARTS: 1}
+"""Programs that others jump to, by their index in the map `programs`."""
 
 _COOKIE_ENTRY = f"""
 int {ENTER}(struct pt_regs *ctx) {{
@@ -35,13 +36,12 @@ int {ENTER}(struct pt_regs *ctx) {{
 
 # Without cookies each probe has a small program of its own: it notes the probe and jumps to the common one.
 _NOTED_ENTRY = f"""
-BPF_PROG_ARRAY({COMMON}, 1);
 BPF_TABLE("lru_hash", u64, u32, entered, MAX_THREADS);
 
 static __always_inline void pass_on(struct pt_regs *ctx, u32 probe) {{
     u64 id = bpf_get_current_pid_tgid();
     entered.update(&id, &probe);
-    {COMMON}.call(ctx, 0);
+    programs.call(ctx, PROGRAM_ENTER);
 }}
 
 int {ENTER}(struct pt_regs *ctx) {{

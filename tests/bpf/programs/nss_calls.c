@@ -4,7 +4,7 @@
  *     read    PR_Write, read with PR_Read
  *     recv    PR_Send, read with PR_Recv
  *     peek    PR_Recv with PR_MSG_PEEK, of all and of a part, before and between PR_Recv and PR_Read
- *     writev  PR_Writev of three pieces
+ *     writev  PR_Writev of pieces, one empty and one larger than a record
  *     file    PR_TransmitFile
  *     large   one PR_Send of 300,000 bytes, which takes many calls
  *     plain   a file, a pipe and a plain TCP connection, with the same functions: none of it is TLS
@@ -68,13 +68,17 @@ static void use_peek(struct pair *pair)
 
 static void use_writev(struct pair *pair)
 {
-    unsigned char second[3000];
-    PRIOVec pieces[] = {{(char *)"three pieces,", 13}, {(char *)second, sizeof second}, {(char *)"in one call", 11}};
-    PRInt32 total = 13 + (PRInt32)sizeof second + 11;
-    fill(second, sizeof second, 3);
-    if (PR_Writev(pair->client.fd, pieces, 3, PR_INTERVAL_NO_TIMEOUT) != total)
+    static unsigned char large[60000];
+    PRIOVec pieces[] = {{(char *)"in pieces,", 10},
+                        {(char *)large, 3000},
+                        {(char *)"", 0},
+                        {(char *)large, sizeof large},
+                        {(char *)"in one call", 11}};
+    PRInt32 total = 10 + 3000 + (PRInt32)sizeof large + 11;
+    fill(large, sizeof large, 3);
+    if (PR_Writev(pair->client.fd, pieces, 5, PR_INTERVAL_NO_TIMEOUT) != total)
         die("PR_Writev");
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 5; i++)
         log_write(&pair->client, pieces[i].iov_base, (size_t)pieces[i].iov_len);
     receive_all(&pair->server, (size_t)total);
 }

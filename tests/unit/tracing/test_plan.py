@@ -169,6 +169,10 @@ def test_libraries_share_the_index_of_a_probe() -> None:
         (FlushProbe(function="f"), {"kind": 8, "direction": 1, "handle": 1}),
         (PacketProbe(function="f", packet=3), {"kind": 9, "handle": 1, "buffer": 3}),
         (ContentProbe(function="f", handle=2, datum=1), {"kind": 10, "handle": 2, "buffer": 1}),
+        (
+            DataProbe(function="f", direction="write", vector=True),
+            {"kind": 1, "direction": 1, "handle": 1, "buffer": 2, "length": 3, "vector": 1},
+        ),
         (HandshakeProbe(function="f", handle=3), {"kind": 2, "handle": 3, "success": 1}),
         (HandshakeProbe(function="f", success="zero"), {"kind": 2, "handle": 1, "success": 2}),
         (BirthProbe(function="f"), {"kind": 3}),

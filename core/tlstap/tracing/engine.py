@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import as_file, files
@@ -28,6 +29,7 @@ MAX_PACKETS = 4096
 MAX_HELD = 1024
 """Connections whose bytes can be held at once, 16 KiB each."""
 
+MAX_CLOSERS = 16
 _WORDS_OF_THE_TOOL = 1500
 """How many characters of a compiler's or verifier's message are passed on."""
 
@@ -306,8 +308,9 @@ class Engine:
         silenced at once (by blank declarations; a disabled event still runs its program), and a process of
         its own waits for their removal, so that the caller need not.
         """
-        for link in self._links:
-            os.close(link)
+        if self._links:  # each waits 40 ms for the kernel, so all together
+            with ThreadPoolExecutor(MAX_CLOSERS) as pool:
+                list(pool.map(os.close, self._links))
         self._links.clear()
         if self._events:
             for index in range(len(self._table)):

@@ -120,19 +120,44 @@ def test_filter_by_library(tlstap: RunTlstap, nginx: Nginx, environment: dict[st
     assert {traced.library.name for traced in connections(by_openssl.events)} == {"openssl"}
 
 
-def test_all_libraries_at_once(
-    tlstap: RunTlstap, nginx: Nginx, environment: dict[str, str], tmp_path: Path
-) -> None:
-    """curl, wget and tstclnt at the same time, and tlstap without options."""
+@pytest.fixture
+def one_of_each(nginx: Nginx, tmp_path: Path) -> list[Sequence[str | Path]]:
+    """Commands that fetch something with OpenSSL, with GnuTLS and with NSS."""
     (tmp_path / "request").write_bytes(REQUEST)
     database = make_database(tmp_path / "database", nginx.certificates.authority)
-    commands = [
+    return [
         curl_command(nginx, nginx.url("/other")),
         wget_command(nginx, nginx.url("/random.bin")),
         tstclnt(database, nginx.port, "1.3", tmp_path / "request"),
     ]
+
+
+@pytest.mark.parametrize("options", [("--lib", "nss,gnutls"), ("--lib", "nss", "--lib", "gnutls")])
+def test_filter_by_two_libraries(
+    tlstap: RunTlstap,
+    nginx: Nginx,
+    environment: dict[str, str],
+    one_of_each: list[Sequence[str | Path]],
+    options: tuple[str, ...],
+) -> None:
+    with tlstap(*options) as tracer:
+        _, by_wget, by_tstclnt = start_all(one_of_each, environment)
+    ours = [traced for traced in connections(tracer.events) if set(traced.ports) & set(nginx.ports)]
+
+    assert {traced.process.comm: (traced.library.name, traced.read) for traced in ours} == {
+        "wget": ("gnutls", by_wget),
+        "tstclnt": ("nss", by_tstclnt),
+    }
+    assert len(ours) == 2
+    assert {traced.library.name for traced in connections(tracer.events)} == {"gnutls", "nss"}
+
+
+def test_all_libraries_at_once(
+    tlstap: RunTlstap, nginx: Nginx, environment: dict[str, str], one_of_each: list[Sequence[str | Path]]
+) -> None:
+    """curl, wget and tstclnt at the same time, and tlstap without options."""
     with tlstap() as tracer:
-        responses = start_all(commands, environment)
+        responses = start_all(one_of_each, environment)
     found = {client.process.comm: client for client in clients(tracer, nginx)}
 
     assert set(found) == {"curl", "wget", "tstclnt"}

@@ -47,34 +47,38 @@ static __always_inline u64 nss_learn_layer(u64 descriptor) {
     return layer.secret;
 }
 
-/* The TLS layer is at the descriptor or below, and its connection is known. */
-static __always_inline u64 nss_known_layer(u64 descriptor) {
+static __always_inline bool nss_is_known(struct nss_descriptor *layer) {
+    struct connection_key key = connection_key_of(layer->secret);
+    return connections.lookup(&key);
+}
+
+static __always_inline bool nss_is_tls(struct nss_descriptor *layer) {
+    struct nss_table table = nss_table_of(layer->methods);
+    return nss_tables.lookup(&table);
+}
+
+/* The first layer at the descriptor or below it that is so; 0 if there is none. */
+static __always_inline u64 nss_find_layer(u64 descriptor, bool (*is_it)(struct nss_descriptor *)) {
     struct nss_descriptor layer = {};
 #pragma unroll
     for (int i = 0; i < NSS_MAX_LAYERS; i++) {
         if (!descriptor || bpf_probe_read_user(&layer, sizeof(layer), (void *)descriptor))
             return 0;
-        struct connection_key key = connection_key_of(layer.secret);
-        if (connections.lookup(&key))
+        if (is_it(&layer))
             return layer.secret;
         descriptor = layer.lower;
     }
     return 0;
 }
 
-/* Likewise, known by its methods; 0 for descriptors of files, pipes and plain sockets. */
+/* A TLS layer whose connection is known already. */
+static __always_inline u64 nss_known_layer(u64 descriptor) {
+    return nss_find_layer(descriptor, nss_is_known);
+}
+
+/* A TLS layer by its methods: there is none in descriptors of files, pipes and plain sockets. */
 static __always_inline u64 nss_tls_layer(u64 descriptor) {
-    struct nss_descriptor layer = {};
-#pragma unroll
-    for (int i = 0; i < NSS_MAX_LAYERS; i++) {
-        if (!descriptor || bpf_probe_read_user(&layer, sizeof(layer), (void *)descriptor))
-            return 0;
-        struct nss_table table = nss_table_of(layer.methods);
-        if (nss_tables.lookup(&table))
-            return layer.secret;
-        descriptor = layer.lower;
-    }
-    return 0;
+    return nss_find_layer(descriptor, nss_is_tls);
 }
 
 /* recv(fd, buffer, length, flags, timeout): the bytes of a peek come again. */

@@ -93,25 +93,24 @@ def _bpf_file(name: str) -> str:
 
 def _conditions(table: ProbeTable) -> str:
     """wanted(): asks a probe's condition, if it has one."""
-    cases = "".join(
-        f"    case {index}: return {probe.condition}(ctx);\n"
-        for index, probe in enumerate(table.probes)
-        if probe.condition
-    )
-    return (
-        "static __always_inline bool wanted(struct pt_regs *ctx, u32 probe) {\n"
-        f"    switch (probe) {{\n{cases}    }}\n    return true;\n}}\n"
-    )
+    answers = {
+        index: f"{probe.condition}(ctx)" for index, probe in enumerate(table.probes) if probe.condition
+    }
+    return _switch("bool wanted(struct pt_regs *ctx, u32 probe)", answers, "true")
 
 
 def _identities(table: ProbeTable) -> str:
     """identified(): what a probe's handle stands for; the handle itself, if the probe says nothing."""
-    cases = "".join(
-        f"    case {index}: return {probe.identify}(handle);\n"
-        for index, probe in enumerate(table.probes)
-        if probe.identify
-    )
+    answers = {
+        index: f"{probe.identify}(handle)" for index, probe in enumerate(table.probes) if probe.identify
+    }
+    return _switch("u64 identified(u32 probe, u64 handle)", answers, "handle")
+
+
+def _switch(prototype: str, answers: Mapping[int, str], otherwise: str) -> str:
+    """A function that answers by the probe's index."""
+    cases = "".join(f"    case {index}: return {answer};\n" for index, answer in answers.items())
     return (
-        "static __always_inline u64 identified(u32 probe, u64 handle) {\n"
-        f"    switch (probe) {{\n{cases}    }}\n    return handle;\n}}\n"
+        f"static __always_inline {prototype} {{\n"
+        f"    switch (probe) {{\n{cases}    }}\n    return {otherwise};\n}}\n"
     )

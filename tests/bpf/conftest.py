@@ -1,5 +1,26 @@
 """Fixtures of these tests: see tests/support/fixtures.py."""
 
-from tests.support.fixtures import certificates, nginx, own_libraries, programs, records, root, tlstap
+from pathlib import Path
+
+import pytest
+from tests.support.case import Case
+from tests.support.certificates import Certificates
+from tests.support.fixtures import (
+    RunTlstap,
+    certificates,
+    nginx,
+    own_libraries,
+    programs,
+    records,
+    root,
+    tlstap,
+)
+from tests.support.programs import Programs
 
 __all__ = ["certificates", "nginx", "own_libraries", "programs", "records", "root", "tlstap"]
+
+
+@pytest.fixture
+def case(tlstap: RunTlstap, certificates: Certificates, programs: Programs, records: Path) -> Case:
+    """A program of pair.h that runs under tlstap."""
+    return Case(tlstap, certificates, programs, records)

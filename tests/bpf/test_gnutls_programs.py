@@ -6,21 +6,14 @@ from pathlib import Path
 
 import pytest
 from tests.support.case import Case
-from tests.support.certificates import Certificates
 from tests.support.fixtures import RunTlstap
 from tests.support.gnutls import available
-from tests.support.programs import Programs
 from tests.support.traffic import data_events, losses
 
 from tlstap import schema
 
 APIS = ("plain", "send2", "range", "seq", "packet")
 RESUMES = ("null", "same", "other", "short", "thread")
-
-
-@pytest.fixture
-def case(tlstap: RunTlstap, certificates: Certificates, programs: Programs, records: Path) -> Case:
-    return Case(tlstap, certificates, programs, records)
 
 
 def _number(case: Case, word: str) -> int:

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from tests.support.case import Case
-from tests.support.certificates import Certificates
-from tests.support.fixtures import RunTlstap
-from tests.support.programs import Programs
-
-
-@pytest.fixture
-def case(tlstap: RunTlstap, certificates: Certificates, programs: Programs, records: Path) -> Case:
-    return Case(tlstap, certificates, programs, records)
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

@@ -92,7 +92,7 @@ static void mixed(void)
 
 static void never(void)
 {
-    FILE *file = open_log("never", "bytes");
+    FILE *file = open_record(settings.directory, "never", "bytes");
     fwrite(data + RECORD, 1, RECORD, file);
     fclose(file);
     for (size_t place = 0; place < sizeof data; place += RECORD) {

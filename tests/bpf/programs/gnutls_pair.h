@@ -146,8 +146,7 @@ __attribute__((unused)) static void close_peer(struct peer *peer)
 {
     gnutls_deinit(peer->session);
     close(peer->end.fd);
-    fclose(peer->end.read_log);
-    fclose(peer->end.write_log);
+    close_records(&peer->end.records);
 }
 
 /* The client ends the connection, which the server sees as the end of the stream: a read of 0 bytes. */

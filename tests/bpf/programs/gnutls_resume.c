@@ -104,7 +104,7 @@ static void shrink(void)
 
 static size_t file_size(struct peer *peer)
 {
-    return (size_t)ftell(peer->end.write_log);
+    return (size_t)ftell(peer->end.records.write);
 }
 
 int main(int argc, char **argv)
@@ -137,8 +137,8 @@ int main(int argc, char **argv)
                 received += receive_part(&peers.server, 16384);
         }
     }
-    fseek(peers.server.end.read_log, 0, SEEK_END);
-    received = (size_t)ftell(peers.server.end.read_log);
+    fseek(peers.server.end.records.read, 0, SEEK_END);
+    received = (size_t)ftell(peers.server.end.records.read);
     receive_whole(&peers.server, file_size(&peers.client) - received);
     printf("failed %d\n", failed);
     close_peers(&peers);

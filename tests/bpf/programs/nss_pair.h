@@ -4,19 +4,13 @@
  *
  * Every program is started as
  *     PROGRAM DIRECTORY DATABASE [its own arguments]
- * with a database that holds the server's certificate and key, by the name "server". It prints "ready PID",
- * waits for a line on stdin, and writes, for each end of a connection, the plaintext that the application
- * read and wrote to DIRECTORY/NAME.read and DIRECTORY/NAME.write. It prints "NAME LOCAL-PORT REMOTE-PORT".
+ * with a database that holds the server's certificate and key, by the name "server", and prints "NAME
+ * LOCAL-PORT REMOTE-PORT" for each end. The rest is in recording.h.
  */
 #ifndef NSS_PAIR_H
 #define NSS_PAIR_H
 
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "recording.h"
 
 #include <cert.h>
 #include <keyhi.h>
@@ -36,7 +30,7 @@ struct end {
     char name[64];
     PRFileDesc *fd;
     void *secret; /* of the TLS layer */
-    FILE *read_log, *write_log;
+    struct records records;
 };
 
 struct pair {
@@ -45,14 +39,9 @@ struct pair {
 
 static struct settings settings;
 
-__attribute__((noreturn, format(printf, 1, 2), unused)) static void die(const char *format, ...)
+static void explain(void)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fprintf(stderr, ": NSPR's error is %d (%s)\n", PR_GetError(), PR_ErrorToName(PR_GetError()));
-    exit(1);
+    fprintf(stderr, "NSPR's error is %d (%s)\n", PR_GetError(), PR_ErrorToName(PR_GetError()));
 }
 
 __attribute__((unused)) static PRUint16 version_named(const char *name)
@@ -63,38 +52,23 @@ __attribute__((unused)) static PRUint16 version_named(const char *name)
 /* Take the common arguments, say that the program is ready and wait for the word to go. */
 __attribute__((unused)) static void begin(int argc, char **argv)
 {
-    char line[16];
     if (argc < 3)
         die("usage: %s DIRECTORY DATABASE [...]", argv[0]);
     settings.directory = argv[1];
     settings.database = argv[2];
-    printf("ready %d\n", getpid());
-    fflush(stdout);
-    if (!fgets(line, sizeof line, stdin))
-        die("stdin ended before the word to go");
+    wait_for_the_word();
     if (NSS_Init(settings.database) != SECSuccess || NSS_SetDomesticPolicy() != SECSuccess)
         die("NSS_Init");
 }
 
-static FILE *open_log(const char *name, const char *direction)
-{
-    char path[4096];
-    FILE *file;
-    snprintf(path, sizeof path, "%s/%s.%s", settings.directory, name, direction);
-    file = fopen(path, "wb");
-    if (!file)
-        die("%s", path);
-    return file;
-}
-
 __attribute__((unused)) static void log_read(struct end *end, const void *data, size_t size)
 {
-    fwrite(data, 1, size, end->read_log);
+    fwrite(data, 1, size, end->records.read);
 }
 
 __attribute__((unused)) static void log_write(struct end *end, const void *data, size_t size)
 {
-    fwrite(data, 1, size, end->write_log);
+    fwrite(data, 1, size, end->records.write);
 }
 
 static void make_nonblocking(PRFileDesc *fd)
@@ -173,8 +147,7 @@ __attribute__((unused)) static void open_end(struct end *end, PRFileDesc *plain,
     fflush(stdout);
     end->fd = import(plain, server);
     end->secret = end->fd->secret;
-    end->read_log = open_log(end->name, "read");
-    end->write_log = open_log(end->name, "write");
+    open_records(&end->records, settings.directory, end->name);
 }
 
 /* The result of an operation; 0 if it has to be made again. */
@@ -210,8 +183,7 @@ __attribute__((unused)) static void open_pair(struct pair *pair, const char *nam
 __attribute__((unused)) static void close_end(struct end *end)
 {
     PR_Close(end->fd);
-    fclose(end->read_log);
-    fclose(end->write_log);
+    close_records(&end->records);
 }
 
 /* Write all of it with PR_Write; it must fit into the socket's buffers. */
@@ -231,16 +203,6 @@ __attribute__((unused)) static void receive_all(struct end *end, size_t size)
         PRInt32 n = moved(PR_Read(end->fd, buffer, (PRInt32)(size < sizeof buffer ? size : sizeof buffer)));
         log_read(end, buffer, (size_t)n);
         size -= (size_t)n;
-    }
-}
-
-/* Fill with bytes that differ by place and by stream, so that a wrong byte anywhere is noticed. */
-__attribute__((unused)) static void fill(unsigned char *data, size_t size, unsigned seed)
-{
-    unsigned state = seed * 2654435761u + 1;
-    for (size_t i = 0; i < size; i++) {
-        state = state * 1103515245u + 12345u;
-        data[i] = (unsigned char)(state >> 16);
     }
 }
 

@@ -4,9 +4,7 @@
  *
  * Every program is started as
  *     PROGRAM DIRECTORY CERTIFICATE KEY [its own arguments]
- * prints "ready PID", waits for a line on stdin (so that a tracer can be attached before any traffic), and
- * writes, for each end of a connection, the plaintext that the application read and wrote to
- * DIRECTORY/NAME.read and DIRECTORY/NAME.write. For TCP it prints "NAME LOCAL-PORT REMOTE-PORT".
+ * and prints, for TCP, "NAME LOCAL-PORT REMOTE-PORT" for each end. The rest is in recording.h.
  */
 #ifndef PAIR_H
 #define PAIR_H
@@ -16,13 +14,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "recording.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -38,7 +32,7 @@ struct end {
     char name[64];
     SSL *ssl;
     int fd;
-    FILE *read_log, *write_log;
+    struct records records;
 };
 
 struct pair {
@@ -47,31 +41,21 @@ struct pair {
 
 static struct settings settings;
 
-__attribute__((noreturn, format(printf, 1, 2), unused)) static void die(const char *format, ...)
+static void explain(void)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
     ERR_print_errors_fp(stderr);
-    exit(1);
 }
 
 /* Take the common arguments, say that the program is ready and wait for the word to go. */
 __attribute__((unused)) static void begin(int argc, char **argv)
 {
-    char line[16];
     if (argc < 4)
         die("usage: %s DIRECTORY CERTIFICATE KEY [...]", argv[0]);
     signal(SIGPIPE, SIG_IGN); /* the other end may be closed before its session ticket was read */
     settings.directory = argv[1];
     settings.certificate = argv[2];
     settings.key = argv[3];
-    printf("ready %d\n", getpid());
-    fflush(stdout);
-    if (!fgets(line, sizeof line, stdin))
-        die("stdin ended before the word to go");
+    wait_for_the_word();
 }
 
 __attribute__((unused)) static SSL_CTX *make_context(bool server)
@@ -89,18 +73,6 @@ __attribute__((unused)) static SSL_CTX *make_context(bool server)
     return context;
 }
 
-static FILE *open_log(const char *name, const char *direction)
-{
-    char path[4096];
-    FILE *file;
-    snprintf(path, sizeof path, "%s/%s.%s", settings.directory, name, direction);
-    file = fopen(path, "wb");
-    if (!file)
-        die("%s: %s", path, strerror(errno));
-    setvbuf(file, NULL, _IONBF, 0); /* nothing is left in a buffer when a process forks */
-    return file;
-}
-
 /* Start the record of an end; may be called again with a new name when its SSL is used again. */
 __attribute__((format(printf, 2, 3), unused)) static void name_end(struct end *end, const char *format, ...)
 {
@@ -108,18 +80,17 @@ __attribute__((format(printf, 2, 3), unused)) static void name_end(struct end *e
     va_start(arguments, format);
     vsnprintf(end->name, sizeof end->name, format, arguments);
     va_end(arguments);
-    end->read_log = open_log(end->name, "read");
-    end->write_log = open_log(end->name, "write");
+    open_records(&end->records, settings.directory, end->name);
 }
 
 __attribute__((unused)) static void log_read(struct end *end, const void *data, size_t size)
 {
-    fwrite(data, 1, size, end->read_log);
+    fwrite(data, 1, size, end->records.read);
 }
 
 __attribute__((unused)) static void log_write(struct end *end, const void *data, size_t size)
 {
-    fwrite(data, 1, size, end->write_log);
+    fwrite(data, 1, size, end->records.write);
 }
 
 __attribute__((unused)) static void print_ports(const struct end *end)
@@ -218,8 +189,7 @@ static void close_end(struct end *end)
     SSL_shutdown(end->ssl);
     SSL_free(end->ssl);
     close(end->fd);
-    fclose(end->read_log);
-    fclose(end->write_log);
+    close_records(&end->records);
 }
 
 __attribute__((unused)) static void close_pair(struct pair *pair)
@@ -247,16 +217,6 @@ __attribute__((unused)) static void receive_all(struct end *end, size_t size)
             continue;
         log_read(end, buffer, (size_t)n);
         size -= (size_t)n;
-    }
-}
-
-/* Fill with bytes that differ by place and by stream, so that a wrong byte anywhere is noticed. */
-__attribute__((unused)) static void fill(unsigned char *data, size_t size, unsigned seed)
-{
-    unsigned state = seed * 2654435761u + 1;
-    for (size_t i = 0; i < size; i++) {
-        state = state * 1103515245u + 12345u;
-        data[i] = (unsigned char)(state >> 16);
     }
 }
 

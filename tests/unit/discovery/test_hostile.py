@@ -6,12 +6,12 @@ import os
 import random
 import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.discovery.damaged import answers
 
 from tlstap.discovery.disassembly import call_targets, first_instruction
 from tlstap.discovery.elf import ElfImage
@@ -23,16 +23,9 @@ _SECONDS = 5.0
 
 def use_everything(content: bytes) -> int:
     """Ask an image for all it can tell; the number of answers that were no ElfError."""
-    fd = os.memfd_create("image")
-    answers = 0
-    try:
-        os.write(fd, content)
-        try:
-            image = ElfImage.from_fd(fd, "damaged")
-        except ElfError as error:
-            assert str(error).startswith("damaged: ")
-            return 0
-        actions: tuple[Callable[[], object], ...] = (
+    return answers(
+        content,
+        lambda image: (
             lambda: image.sections,
             lambda: image.build_id,
             lambda: image.needed,
@@ -44,16 +37,8 @@ def use_everything(content: bytes) -> int:
                 (first_instruction(image, symbol.address), call_targets(image, symbol))
                 for symbol in image.symbols(["small_read", "hidden_part", "absent"]).values()
             ],
-        )
-        for action in actions:
-            try:
-                action()
-                answers += 1
-            except ElfError as error:
-                assert str(error).startswith("damaged: ")
-    finally:
-        os.close(fd)
-    return answers
+        ),
+    )
 
 
 def test_the_undamaged_file_answers_everything(small_library: Path) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.unit.discovery.damaged import answers
 from tests.unit.discovery.dynamic_elves import AARCH64, CODE, DATA, X86_64, dynamic_image
 
 from tlstap.discovery.elf import ElfImage
@@ -20,7 +20,6 @@ from tlstap.discovery.imports import call_sites, stub_slot
 from tlstap.discovery.relocations import Relocations
 from tlstap.discovery.straight_line import execute
 from tlstap.discovery.unwind import Bounds, function_bounds
-from tlstap.errors import ElfError
 from tlstap.plugins.nss.locate import SLOTS, locate
 
 ABSURD = (0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
@@ -55,47 +54,32 @@ def library(compile_c: Callable[..., Path]) -> Path:
     return compile_c(SOURCE, "-Wl,-Bsymbolic", "-O3")
 
 
+def questions(image: ElfImage) -> Iterator[Callable[[], object]]:
+    """All that can be found out."""
+    relocations = Relocations(image)
+    code = next((segment.address for segment in image.executable_segments()), 0)
+    yield from (
+        lambda: relocations.relative,
+        lambda: relocations.slots,
+        lambda: relocations.got,
+        lambda: relocations.all_places,
+        lambda: [call_sites(image, relocations, name) for name in ("elsewhere", "PR_GetDefaultIOMethods")],
+        lambda: [stub_slot(image, code + at) for at in range(0, 0x100, 16)],
+        lambda: [function_bounds(image, code + at) for at in range(0, 0x400, 16)],
+        lambda: [
+            execute(image, relocations, bounds)
+            for at in range(0, 0x400, 64)
+            if (bounds := function_bounds(image, code + at)) is not None
+        ],
+    )
+    for function in SLOTS:
+        address = locate(image, function)
+        assert address is None or image.is_code(address)
+
+
 def use_everything(content: bytes) -> int:
     """Ask for all that can be found out; the number of answers that were no ElfError."""
-    fd = os.memfd_create("image")
-    answers = 0
-    try:
-        os.write(fd, content)
-        try:
-            image = ElfImage.from_fd(fd, "damaged")
-        except ElfError as error:
-            assert str(error).startswith("damaged: ")
-            return 0
-        relocations = Relocations(image)
-        code = next((segment.address for segment in image.executable_segments()), 0)
-        actions: tuple[Callable[[], object], ...] = (
-            lambda: relocations.relative,
-            lambda: relocations.slots,
-            lambda: relocations.got,
-            lambda: relocations.all_places,
-            lambda: [
-                call_sites(image, relocations, name) for name in ("elsewhere", "PR_GetDefaultIOMethods")
-            ],
-            lambda: [stub_slot(image, code + at) for at in range(0, 0x100, 16)],
-            lambda: [function_bounds(image, code + at) for at in range(0, 0x400, 16)],
-            lambda: [
-                execute(image, relocations, bounds)
-                for at in range(0, 0x400, 64)
-                if (bounds := function_bounds(image, code + at)) is not None
-            ],
-        )
-        for action in actions:
-            try:
-                action()
-                answers += 1
-            except ElfError as error:
-                assert str(error).startswith("damaged: ")
-        for function in SLOTS:
-            address = locate(image, function)
-            assert address is None or image.is_code(address)
-    finally:
-        os.close(fd)
-    return answers
+    return answers(content, questions)
 
 
 def parts(path: Path) -> dict[str, tuple[int, int]]:

@@ -110,7 +110,10 @@ def test_operation_of_another_build(
 ) -> None:
     """Thunderbird's NSS: by clang, which has put ssl_Send into ssl_WriteV."""
     libraries = copied_libraries(thunderbird(), tmp_path / "libraries")
-    Case(tlstap, programs, records, database, libraries).run("nss_calls", "1.3", "read", operation)
+    traced = Case(tlstap, programs, records, database, libraries).run("nss_calls", "1.3", "read", operation)
+    assert {each.library.path for each in traced} == {str(libraries / "libssl3.so")}
+    functions = {event.function for each in traced for event in each.events}
+    assert ("ssl_WriteV" in functions) == (operation in ("writev", "file"))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

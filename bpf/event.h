@@ -101,7 +101,7 @@ enum success { SUCCESS_POSITIVE = 0, SUCCESS_ONE = 1, SUCCESS_ZERO = 2, SUCCESS_
 /* Where the length of a call's bytes (PROBE_DATA) or of a detail's text (PROBE_DETAIL) is. */
 enum length_source {
     LENGTH_RETURNED = 0,
-    LENGTH_OUT_POINTER = 1, /* behind the pointer that `moved` is */
+    LENGTH_OUT_POINTER = 1, /* behind a pointer: `moved`, PROBE_DETAIL: `length` */
     LENGTH_ARGUMENT = 2,    /* what `length` is */
     LENGTH_TERMINATED = 3,  /* a NUL ends the text */
     LENGTH_OFFSET = 4,      /* at `number` in the struct that the value points to */

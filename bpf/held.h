@@ -12,6 +12,9 @@ static __always_inline void hold(struct connection_key *key, struct connection *
     u64 bytes = frame->length;
     if (!bytes || connection->held)
         return;
+    if (bytes > HELD_BYTES)
+        bytes = HELD_BYTES;
+    connection->held = bytes; /* even if they can't be kept: then they are known to be missing */
     struct held *blank = blank_held.lookup(&zero);
     if (!blank)
         return;
@@ -20,14 +23,9 @@ static __always_inline void hold(struct connection_key *key, struct connection *
     if (!kept)
         return;
     kept->generation = connection->generation;
-    if (bytes > HELD_BYTES)
-        bytes = HELD_BYTES;
     asm volatile("" : "+r"(bytes));
-    if (bytes > HELD_BYTES || bpf_probe_read_user(kept->bytes, bytes, (void *)frame->buffer)) {
+    if (bytes > HELD_BYTES || bpf_probe_read_user(kept->bytes, bytes, (void *)frame->buffer))
         held.delete(key);
-        return;
-    }
-    connection->held = bytes;
 }
 
 /* The bytes are sent: they are what was held. The entry stays until it is emitted. */

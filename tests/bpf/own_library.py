@@ -34,6 +34,13 @@ NESTING = Library(
     ),
 )
 
+PENDING = Library(
+    name="pending",
+    title="Pending",
+    recognise=_RECOGNISE,
+    probes=(*_DATA, DataProbe(function="own_pend", direction="write", pending=(-28,))),
+)
+
 MANY_FUNCTIONS = Library(
     name="many",
     title="Many",

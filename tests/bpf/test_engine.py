@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.bpf import own_library
-from tests.bpf.own_library import MANY_FUNCTIONS, NESTING, OWN, Program, payload
+from tests.bpf.own_library import MANY_FUNCTIONS, NESTING, OWN, PENDING, Program, payload
 from tests.support.programs import Programs
 from tests.support.wait import wait_until
 
@@ -315,6 +315,20 @@ def test_what_was_not_waited_for_is_told_apart(program: Program) -> None:
     assert closed.written_lost == lost.bytes
     assert session.summary.left_out_records > 0
     assert (session.summary.lost_records, session.summary.lost_bytes) == (0, 0)
+
+
+def test_pending_bytes_that_can_not_be_read_are_a_known_gap(program: Program) -> None:
+    with tracing(program, own_library.registry(PENDING)) as session:
+        program.do("pend", 1, 500, 1)
+        program.do("write", 1, 100, 1)
+        records = rest(session)
+    assert [(data.function, data.offset, data.length, data.payload) for data in the_data(records)] == [
+        ("own_pend", 0, 500, b""),
+        ("own_write", 500, 100, payload(100)),
+    ]
+    (closed,) = the_closed(records)
+    assert (closed.written_bytes, closed.written_lost) == (600, 500)
+    assert (session.summary.unreadable_bytes, session.summary.implausible) == (500, 0)
 
 
 @pytest.mark.parametrize("attachment", [None, Attachment.SINGLE])

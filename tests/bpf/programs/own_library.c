@@ -8,6 +8,7 @@
  *     read HANDLE SIZE COUNT    likewise own_read
  *     bad HANDLE SIZE COUNT     likewise own_write, of memory that is not there
  *     nest HANDLE SIZE COUNT    likewise own_nest, which writes on HANDLE and on HANDLE + 1 and reads on HANDLE
+ *     pend HANDLE SIZE COUNT    likewise own_pend of memory that is not there, which fails, and again, to succeed
  *     jump HANDLE SIZE COUNT    likewise own_jump, which never returns
  *     free HANDLE               own_free(HANDLE)
  *     where                     answers "done ADDRESS", that of own_write, in hexadecimal
@@ -48,6 +49,12 @@ FUNCTION long own_nest(void *handle, void *data, size_t size)
     own_read(handle, data, size);
     __asm__ volatile("" : : : "memory");
     return (long)size;
+}
+
+FUNCTION long own_pend(void *handle, const void *data, size_t size, long result)
+{
+    __asm__ volatile("" : : "r"(handle), "r"(data), "r"(size) : "memory");
+    return result;
 }
 
 static jmp_buf before_jump;
@@ -104,7 +111,10 @@ static void *obey(void *arguments)
                 own_write((void *)handle, (void *)16, size);
             else if (!strcmp(word, "nest"))
                 own_nest((void *)handle, data, size);
-            else if (!strcmp(word, "jump"))
+            else if (!strcmp(word, "pend")) {
+                own_pend((void *)handle, (void *)16, size, -28);
+                own_pend((void *)handle, 0, 0, (long)size);
+            } else if (!strcmp(word, "jump"))
                 jump((void *)handle, size);
             else
                 own_read((void *)handle, data, size);

@@ -110,7 +110,7 @@ class Machine:
             ] or candidates
         if len({one.info for one in candidates}) == 1:
             return candidates[0].info
-        names = {one.library.name for one in candidates}
+        names = {one.info.name for one in candidates}
         name = names.pop() if len(names) == 1 else "unknown"
         return LibraryInfo(name=name, version=None, path=None, build_id=None)
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -103,6 +104,14 @@ def test_without_a_number_no_image_is_guessed(machine: Machine) -> None:
     assert unknown == LibraryInfo(name="mine", version=None, path=None, build_id=None)
     machine.add_image(probed(FORK, "/lib/c", {INDEX[READ]: "my_read"}))
     assert machine.library(0, INDEX[READ], UNUSED_PID).name == "unknown"
+
+
+def test_a_stand_in_goes_by_the_name_of_the_other(machine: Machine) -> None:
+    for name in ("a", "b"):
+        image = probed(MINE, f"/lib/{name}", {INDEX[READ]: "my_read"})
+        info = image.info.model_copy(update={"name": "other"})
+        machine.add_image(replace(image, info=info))
+    assert machine.library(0, INDEX[READ], UNUSED_PID).name == "other"
 
 
 def test_the_plugin_that_declared_the_probe_describes(machine: Machine, plugins: Plugins) -> None:

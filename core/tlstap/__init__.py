@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
-    from tlstap.errors import TlstapError
+    from tlstap.errors import NotLocatedError, TlstapError
     from tlstap.hookspecs import hookimpl
     from tlstap.library import (
         BirthProbe,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Terminated,
         VersionString,
     )
+    from tlstap.location import Located
     from tlstap.tracer import Tracer
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "LengthArgument",
     "LengthOffset",
     "Library",
+    "Located",
+    "NotLocatedError",
     "OutPointer",
     "PacketProbe",
     "Recognise",
@@ -63,6 +66,8 @@ __all__ = [
 
 _MODULES = {
     "ElfImage": "tlstap.discovery.elf",
+    "Located": "tlstap.location",
+    "NotLocatedError": "tlstap.errors",
     "TlstapError": "tlstap.errors",
     "hookimpl": "tlstap.hookspecs",
     "Tracer": "tlstap.tracer",

@@ -24,6 +24,10 @@ class ElfError(TlstapError):
     """A file is not an ELF image that tlstap can read: malformed, truncated, of another machine."""
 
 
+class NotLocatedError(TlstapError):
+    """A locator did not find a function without doubt; the message says at which step it gave up."""
+
+
 class ProcessGoneError(TlstapError):
     """A process vanished, or never existed."""
 

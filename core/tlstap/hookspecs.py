@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
     from tlstap.library import Library
+    from tlstap.location import Located
     from tlstap.protocols.base import Protocol
     from tlstap.sinks.base import SinkType
 
@@ -33,7 +34,7 @@ def tlstap_libraries() -> Sequence[Library]:
 
 
 @hookspec(firstresult=True)
-def tlstap_locate(image: ElfImage, library: Library, function: str) -> int | None:
+def tlstap_locate(image: ElfImage, library: Library, function: str) -> Located | int | None:
     """Find a function that may have no symbol.
 
     Called for each function of a probe with `locate=True`, only for the plugin that declared `library`. The
@@ -43,7 +44,9 @@ def tlstap_locate(image: ElfImage, library: Library, function: str) -> int | Non
     :param image: the ELF image, recognised as containing `library`.
     :param library: the declaration.
     :param function: the probe's function name.
-    :return: the function's ELF virtual address, or None if it was not found without doubt. Never guess.
+    :return: the function's ELF virtual address, or a Located with more than that; None if it was not found
+        without doubt. Never guess.
+    :raises NotLocatedError: instead of None, to say at which step it was not found.
     """
     raise AssertionError("a specification is never called")
 

@@ -54,6 +54,8 @@ class Recognise(Declaration):
     """Functions that the image defines, in .dynsym or .symtab."""
     strings: tuple[str, ...] = ()
     """Text that the image contains, any one of them. A trailing NUL may be written as \\0."""
+    every_string: tuple[str, ...] = ()
+    """Text that the image contains, all of them."""
     not_symbols: tuple[Symbol, ...] = ()
     """Functions that a look-alike defines and this library does not."""
     not_strings: tuple[str, ...] = ()
@@ -61,7 +63,7 @@ class Recognise(Declaration):
 
     @model_validator(mode="after")
     def _something_positive(self) -> Recognise:
-        if not self.symbols and not self.strings:
+        if not self.symbols and not self.strings and not self.every_string:
             raise ValueError("needs symbols or strings, or it would claim every file")
         return self
 
@@ -95,6 +97,9 @@ class _Probe(Declaration):
     locate: bool = False
     """Ask the plugin's tlstap_locate for the function, also if there is a symbol: that may name a copy that
     nobody calls, because the compiler inlined it."""
+    only_from: bool = False
+    """A call counts only if it returns to one of the places that the locator names (Located.return_addresses):
+    for a function of which only some callers are meant, because another was inlined into them."""
     when: tuple[Symbol, ...] = ()
     """Place the probe only in images that define all of these symbols."""
     unless: tuple[Symbol, ...] = ()
@@ -106,6 +111,12 @@ class _Probe(Declaration):
     identify: CIdentifier | None = None
     """C function of the snippet, `static __always_inline u64 NAME(u64 handle)`: turns the handle into what
     tells the connection apart, where several handles stand for one connection. 0: the call is ignored."""
+
+    @model_validator(mode="after")
+    def _callers_are_located(self) -> _Probe:
+        if self.only_from and not self.locate:
+            raise ValueError("only_from needs locate, which names the callers")
+        return self
 
 
 class Returned(Declaration):
@@ -302,6 +313,8 @@ class Library(Declaration):
     title: str
     """The name as its makers write it."""
     recognise: Recognise
+    embedded: Recognise | None = None
+    """How an image that carries the library without its symbols is known. It then needs a locator."""
     version: VersionString | None = None
     sonames: tuple[str, ...] = ()
     """Starts of file names under which ldconfig may know the library ("libssl.so"), so that it is probed

@@ -22,6 +22,7 @@ from tlstap.library import Library
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
+    from tlstap.location import Located
     from tlstap.protocols.base import Protocol
     from tlstap.sinks.base import SinkType
 
@@ -122,7 +123,7 @@ class Registry:
                 declared[kind].append(name)
         return declared
 
-    def locate(self, image: ElfImage, library: Library, function: str) -> int | None:
+    def locate(self, image: ElfImage, library: Library, function: str) -> Located | int | None:
         """Ask the plugin that declared `library` (tlstap_locate)."""
         return self._ask(library, "tlstap_locate")(image=image, library=library, function=function)  # type: ignore[no-any-return]
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlstap.discovery.disassembly import first_instruction
 from tlstap.discovery.recognise import OpenBeside, find_version, recognise
 from tlstap.discovery.report import FoundFunction, FoundLibrary, ImageReport, Means, MissingFunction
-from tlstap.errors import ElfError
+from tlstap.errors import ElfError, NotLocatedError
+from tlstap.location import Located
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
     from tlstap.discovery.symbols import SymbolLookup
     from tlstap.library import Library
 
-Locator = Callable[["ElfImage", "Library", str], int | None]
+Locator = Callable[["ElfImage", "Library", str], "Located | int | None"]
 """Asks the plugin that declared the library for the address of a function."""
 
 
@@ -58,29 +59,13 @@ def _analyse_library(
     missing = []
     for name, ask in names.items():
         try:
-            address, means = _address(image, library, name, lookup, locator if ask else None)
-            instruction = first_instruction(image, address)
-            offset = image.file_offset(instruction.address)
-            if offset is None:
-                raise _NotFoundError(f"{instruction.address:#x} is not in the file")
+            found = _find(image, library, name, lookup, locator if ask else None)
+            functions.append(_function(image, name, found))
         except _NotFoundError as error:
             missing.append(MissingFunction(name=name, reason=str(error)))
-            continue
         except (_LocatorFailedError, ElfError) as error:
             missing.append(MissingFunction(name=name, reason=str(error)))
             problems.append(f"{library.name}: {name}: {error}")
-            continue
-        functions.append(
-            FoundFunction(
-                name=name,
-                address=address,
-                means=means,
-                probe_address=instruction.address,
-                probe_offset=offset,
-                first_instruction=instruction.text,
-                emulated=instruction.emulated,
-            )
-        )
     version = find_version(image, library, open_beside)
     return FoundLibrary(
         name=library.name, version=version, functions=tuple(functions), missing=tuple(missing)
@@ -95,21 +80,47 @@ class _LocatorFailedError(Exception):
     pass
 
 
-def _address(
+class _Found(NamedTuple):
+    address: int
+    means: Means
+    return_addresses: tuple[int, ...] = ()
+
+
+def _function(image: ElfImage, name: str, found: _Found) -> FoundFunction:
+    instruction = first_instruction(image, found.address)
+    offset = image.file_offset(instruction.address)
+    if offset is None:
+        raise _NotFoundError(f"{instruction.address:#x} is not in the file")
+    return FoundFunction(
+        name=name,
+        address=found.address,
+        means=found.means,
+        probe_address=instruction.address,
+        probe_offset=offset,
+        first_instruction=instruction.text,
+        emulated=instruction.emulated,
+        return_addresses=found.return_addresses,
+    )
+
+
+def _find(
     image: ElfImage, library: Library, name: str, lookup: SymbolLookup, locator: Locator | None
-) -> tuple[int, Means]:
+) -> _Found:
     """A locator, where there is one, decides also about symbols: inlined, one may be of no use."""
     symbol = lookup.found.get(name)
     if locator is not None:
-        address = _ask(image, library, name, locator)
-        if address is not None:
-            return address, symbol.table if symbol and symbol.address == address else "locator"
+        located = _ask(image, library, name, locator)
+        if located is not None:
+            means: Means = "signature" if located.by_signature else "locator"
+            if symbol and symbol.address == located.address:
+                means = symbol.table
+            return _Found(located.address, means, located.return_addresses)
         if symbol is not None:
             raise _NotFoundError(
                 f"{library.name}'s locator does not vouch for the symbol at {symbol.address:#x}"
             )
     elif symbol is not None:
-        return symbol.address, symbol.table
+        return _Found(symbol.address, symbol.table)
     if name in lookup.ambiguous:
         addresses = ", ".join(f"{address:#x}" for address in lookup.ambiguous[name][:4])
         raise _NotFoundError(f"several functions have this name ({addresses})")
@@ -118,20 +129,24 @@ def _address(
     )
 
 
-def _ask(image: ElfImage, library: Library, name: str, locator: Locator) -> int | None:
+def _ask(image: ElfImage, library: Library, name: str, locator: Locator) -> Located | None:
     """What a locator answers, if that is an address that can be a function's."""
     try:
-        address = locator(image, library, name)
+        answer = locator(image, library, name)
+    except NotLocatedError as error:
+        raise _NotFoundError(" ".join(str(error).split())) from None
     except Exception as error:  # a plugin's mistake must not end the scan
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise _LocatorFailedError(f"the locator failed: {reason}") from error
-    if address is None:
+    if answer is None:
         return None
-    if isinstance(address, bool) or not isinstance(address, int) or not image.is_code(address):
-        raise _LocatorFailedError(
-            f"the locator answered {address!r:.40}, which is not in an executable segment"
-        )
-    return address
+    located = answer if isinstance(answer, Located) else Located(answer)
+    for address in (located.address, *located.return_addresses):
+        if isinstance(address, bool) or not isinstance(address, int) or not image.is_code(address):
+            raise _LocatorFailedError(
+                f"the locator answered {address!r:.40}, which is not in an executable segment"
+            )
+    return located
 
 
 def _without_rivals(libraries: list[FoundLibrary], problems: list[str]) -> list[FoundLibrary]:

@@ -179,20 +179,28 @@ class ElfImage:
                 return
             offset += _CHUNK
 
-    def data_chunks(self, overlap: int) -> Iterator[bytes]:
-        """The constants and variables that the loader maps, piece by piece, repeating `overlap` bytes.
+    def data_parts(self) -> list[tuple[int, int, int]]:
+        """(address, offset in the file, size) of the constants and variables that the loader maps.
 
         By the sections; if there are none, everything that is loaded, code too.
         """
-        parts: list[tuple[int, int]] = [
-            (section.offset, section.file_size)
+        parts = [
+            (section.address, section.offset, section.file_size)
             for section in self.sections
             if section.type == "SHT_PROGBITS"
             and section.flags & (SH_FLAGS.SHF_ALLOC | SH_FLAGS.SHF_EXECINSTR) == SH_FLAGS.SHF_ALLOC
-        ] or [(segment.offset, segment.file_size) for segment in self.segments if segment.type == "PT_LOAD"]
-        if sum(size for _, size in parts) > 2 * self.size:
+        ] or [
+            (segment.address, segment.offset, segment.file_size)
+            for segment in self.segments
+            if segment.type == "PT_LOAD"
+        ]
+        if sum(size for _, _, size in parts) > 2 * self.size:
             raise self.error("the sections' sizes add up to more than the file holds")
-        for offset, size in parts:
+        return parts
+
+    def data_chunks(self, overlap: int) -> Iterator[bytes]:
+        """The content of `data_parts`, piece by piece, repeating `overlap` bytes."""
+        for _, offset, size in self.data_parts():
             for _, chunk in self.chunks(offset, size, overlap, "a section with data"):
                 yield chunk
 

@@ -10,7 +10,7 @@ from tlstap.discovery.elf import ElfImage
 from tlstap.errors import ElfError
 
 if TYPE_CHECKING:
-    from tlstap.library import Library
+    from tlstap.library import Library, Recognise
 
 OpenBeside = Callable[[str], int]
 """Opens a file in the same folder as the image, by its name; raises OSError."""
@@ -24,6 +24,7 @@ _MARKERS: tuple[tuple[str, tuple[str, ...], tuple[bytes, ...]], ...] = (
     ("wolfssl", ("wolfSSL_read",), ()),
     ("mbedtls", ("mbedtls_ssl_read",), ()),
     ("s2n", ("s2n_negotiate",), ()),
+    ("s2n", (), (b"s2n_handshake_io.c",)),
     ("aws-lc", (), (b"ssl_lib.cc\0", b"AWS-LC")),
     ("boringssl", (), (b"ssl_lib.cc\0",)),
     ("rustls", (), (b"/rustls-", b"tls13 ")),
@@ -41,21 +42,22 @@ def recognise(image: ElfImage, libraries: Collection[Library]) -> tuple[list[Lib
     """
     declared = {library.name for library in libraries}
     markers = [marker for marker in _MARKERS if marker[0] not in declared]
-    names = {name for library in libraries for name in _functions(library)}
+    ways = [(library, way) for library in libraries for way in (library.recognise, library.embedded) if way]
+    names = {name for _, way in ways for name in (*way.symbols, *way.not_symbols)}
     names.update(name for _, functions, _ in markers for name in functions)
     lookup = image.find_symbols(names, debug=False)
     defined = lookup.found.keys() | lookup.ambiguous.keys()
 
     fitting = [
-        library
-        for library in libraries
-        if defined.issuperset(library.recognise.symbols) and defined.isdisjoint(library.recognise.not_symbols)
+        (library, way)
+        for library, way in ways
+        if defined.issuperset(way.symbols) and defined.isdisjoint(way.not_symbols)
     ]
-    texts = {text.encode() for library in fitting for text in _texts(library)}
+    texts = {text.encode() for _, way in fitting for text in _texts(way)}
     texts.update(text for _, _, marks in markers for text in marks)
     present = image.contains(*texts)
 
-    found = [library for library in fitting if _texts_fit(library, present)]
+    found = list(dict.fromkeys(library for library, way in fitting if _texts_fit(way, present)))
     others = [
         name
         for name, functions, marks in markers
@@ -63,22 +65,18 @@ def recognise(image: ElfImage, libraries: Collection[Library]) -> tuple[list[Lib
     ]
     if "aws-lc" in others or "aws-lc" in declared:
         others = [name for name in others if name != "boringssl"]
-    return found, tuple(others)
+    return found, tuple(dict.fromkeys(others))
 
 
-def _functions(library: Library) -> tuple[str, ...]:
-    return library.recognise.symbols + library.recognise.not_symbols
+def _texts(way: Recognise) -> tuple[str, ...]:
+    return way.strings + way.every_string + way.not_strings
 
 
-def _texts(library: Library) -> tuple[str, ...]:
-    return library.recognise.strings + library.recognise.not_strings
-
-
-def _texts_fit(library: Library, present: set[bytes]) -> bool:
-    conditions = library.recognise
-    wanted = {text.encode() for text in conditions.strings}
-    unwanted = {text.encode() for text in conditions.not_strings}
-    return (not wanted or bool(wanted & present)) and not unwanted & present
+def _texts_fit(way: Recognise, present: set[bytes]) -> bool:
+    wanted = {text.encode() for text in way.strings}
+    needed = {text.encode() for text in way.every_string}
+    unwanted = {text.encode() for text in way.not_strings}
+    return (not wanted or bool(wanted & present)) and needed <= present and not unwanted & present
 
 
 def find_version(image: ElfImage, library: Library, open_beside: OpenBeside) -> str | None:

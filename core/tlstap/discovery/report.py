@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Means = Literal["dynsym", "symtab", "gnu_debugdata", "debug file", "locator"]
-"""How a function was found: by a symbol of that table, or by the plugin's locator."""
+Means = Literal["dynsym", "symtab", "gnu_debugdata", "debug file", "locator", "signature", "user"]
+"""How a function was found: by a symbol of that table; by the plugin's locator, from symbols or by what the
+code looks like (signature); or because the user gave its address."""
 
 
 class _Model(BaseModel):
@@ -28,6 +29,13 @@ class FoundFunction(_Model):
     """The instruction there."""
     emulated: bool
     """The kernel emulates that instruction, so a probe costs no single step (known for x86-64 only)."""
+    return_addresses: tuple[int, ...] = ()
+    """If there are any: only calls that return to one of these are meant."""
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether a probe there must prove itself before it is believed."""
+        return self.means == "signature"
 
 
 class MissingFunction(_Model):

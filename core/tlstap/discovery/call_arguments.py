@@ -1,0 +1,288 @@
+"""Which constants a function passes to the functions that it calls.
+
+Registers are followed along every way through the function, with what they hold as far as that is a
+constant. What is not understood becomes unknown, never a guess. Compilers merge the ends of branches, so one
+call instruction may stand for several calls with different arguments: each of them is found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlstap.discovery.instructions import Instruction, decode
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+    from tlstap.discovery.functions import Functions
+    from tlstap.discovery.unwind import Bounds
+
+MAX_CODE = 64 << 10
+"""Bytes of a function that are looked at."""
+_MAX_STATES = 48
+"""Ways to one instruction with different constants that are told apart; beyond, all is unknown there."""
+_MAX_PUSHED = 4
+_NUMBER = r"(-?0x[0-9a-f]+|-?\d+)"
+
+Constants = Mapping[str, int]
+"""Registers that hold a constant (a number or an address, not told apart), by their full name."""
+State = tuple[tuple[tuple[str, int], ...], tuple[int | None, ...]]
+"""(registers, what was pushed last), hashable."""
+
+
+class Call(NamedTuple):
+    """A direct call, or a jump out of the function, and its first six arguments; None: not constant."""
+
+    address: int
+    target: int
+    arguments: tuple[int | None, ...]
+
+
+class Code(NamedTuple):
+    """A function's instructions by address, with its parts elsewhere, and what it calls."""
+
+    entry: int
+    instructions: Mapping[int, Instruction]
+    calls: tuple[Call, ...]
+
+    def calls_of(self, target: int) -> list[int]:
+        """Addresses of the calls of a function (or jumps to it)."""
+        return sorted({call.address for call in self.calls if call.target == target})
+
+
+def read_code(image: ElfImage, functions: Functions, function: Bounds) -> Code:
+    """A function's code, and the calls in it with their arguments, sorted by address.
+
+    :raise ElfError: if the image is malformed.
+    """
+    instructions = _decode_all(image, functions, function)
+    step, arguments, clobbered = _MACHINES[image.machine]
+    calls: set[Call] = set()
+    seen: dict[int, set[State]] = {}
+    work: list[tuple[int, State]] = [(function.start, ((), ()))]
+    # What only a table of jumps leads to is looked at too, with nothing known.
+    remaining = iter(sorted(instructions))
+    while True:
+        if not work:
+            address = next((one for one in remaining if one not in seen), None)
+            if address is None:
+                break
+            work.append((address, ((), ())))
+        address, state = work.pop()
+        while (one := instructions.get(address)) is not None:
+            known = seen.setdefault(address, set())
+            if len(known) >= _MAX_STATES:
+                state = ((), ())
+            if state in known:
+                break
+            known.add(state)
+            registers, pushed = dict(state[0]), list(state[1])
+            leaves = one.target is not None and one.target not in instructions
+            if one.flow == "call" or (one.flow == "jump" and leaves):
+                if one.target is not None:
+                    passed = tuple(registers.get(name) for name in arguments)
+                    calls.add(Call(one.address, one.target, passed))
+                for name in clobbered:
+                    registers.pop(name, None)
+            elif one.flow == "next":
+                step(one, registers, pushed)
+            state = (tuple(sorted(registers.items())), tuple(pushed[-_MAX_PUSHED:]))
+            if one.flow == "branch" and one.target is not None and not leaves:
+                work.append((one.target, state))
+            if one.flow == "end" or (one.flow == "jump" and (leaves or one.target is None)):
+                break
+            address = one.target if one.flow == "jump" and one.target is not None else one.next
+    return Code(function.start, instructions, tuple(sorted(calls, key=lambda call: call.address)))
+
+
+def _decode_all(image: ElfImage, functions: Functions, function: Bounds) -> dict[int, Instruction]:
+    """The function's instructions, and those of its parts that nobody else calls."""
+    instructions: dict[int, Instruction] = {}
+    left = MAX_CODE
+    parts, taken = [function], {function}
+    while parts and left > 0:
+        part = parts.pop()
+        fresh = list(decode(image, part.start, min(part.end, part.start + left)))
+        left -= part.end - part.start
+        instructions.update((one.address, one) for one in fresh)
+        for one in fresh:
+            if one.flow not in ("branch", "jump") or one.target is None or one.target in instructions:
+                continue
+            other = None if part.start <= one.target < part.end else functions.bounds(one.target)
+            if other is not None and other not in taken and not functions.is_entered(other):
+                if functions.owner(one.target) == function:
+                    taken.add(other)
+                    parts.append(other)
+    return instructions
+
+
+# x86-64
+
+
+def _x86_names() -> dict[str, str]:
+    names = {}
+    for letter in "abcd":
+        names |= {name: f"r{letter}x" for name in (f"r{letter}x", f"e{letter}x", f"{letter}x", f"{letter}l")}
+        names[f"{letter}h"] = f"r{letter}x"
+    for name in ("si", "di", "bp", "sp"):
+        names |= {one: f"r{name}" for one in (f"r{name}", f"e{name}", name, f"{name}l")}
+    for number in range(8, 16):
+        names |= {f"r{number}{suffix}": f"r{number}" for suffix in ("", "d", "w", "b")}
+    return names
+
+
+_X86_NAMES = _x86_names()
+_X86_WIDE = {name for name in _X86_NAMES if name.startswith("r") and not name.endswith(("w", "b"))} | {
+    name for name in _X86_NAMES if name.startswith("e")
+}
+_X86_RIP = re.compile(rf"\[rip (?P<sign>[+-]) {_NUMBER}\]")
+_X86_SUM = re.compile(rf"\[(?P<base>\w+)(?: (?P<sign>[+-]) {_NUMBER})?\]")
+_X86_READERS = re.compile(r"cmp|test|nop[wl]?|bt|endbr64|prefetch\w*|u?comis[sd]|pause|.*fence|ptest")
+_X86_FIRST_ONLY = re.compile(
+    r"mov\w*|lea|add|sub|and|or|xor|not|neg|inc|dec|sh[lr]d?|sar|sal|ro[lr]|adc|sbb|set\w+|cmov\w+|imul"
+    r"|bs[fr]|popcnt|lzcnt|tzcnt|bswap|bts|btr|btc|v?p\w+|v?\w+[sp][sd]|v?mov\w+|pop|andn|bextr|bls\w+"
+)
+
+
+def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | None]) -> None:
+    name = one.name
+    first, _, second = one.operands.partition(", ")
+    register = _X86_NAMES.get(first)
+    if name == "push":
+        pushed.append(_x86_value(first, registers))
+    elif name == "pop":
+        value = pushed.pop() if pushed else None
+        _set(registers, register, value)
+    elif register is None:
+        if not (_X86_READERS.fullmatch(name) or _X86_FIRST_ONLY.fullmatch(name)):
+            registers.clear()
+        elif register is None and name.startswith("xchg"):
+            registers.clear()
+        if first == "rsp" or name in ("leave", "enter"):
+            pushed.clear()
+    elif _X86_READERS.fullmatch(name):
+        return
+    elif name in ("mov", "movabs") and first in _X86_WIDE:
+        value = _x86_value(second, registers)
+        _set(registers, register, None if value is None else value & _width(first))
+    elif name == "lea" and first in _X86_WIDE:
+        value = _x86_address(one, second, registers)
+        _set(registers, register, None if value is None else value & _width(first))
+    elif name in ("xor", "sub") and first == second and first in _X86_WIDE:
+        registers[register] = 0
+    elif name == "or" and second in ("-1", "0xffffffff", "0xffffffffffffffff") and first in _X86_WIDE:
+        registers[register] = _width(first)
+    elif _X86_FIRST_ONLY.fullmatch(name) and not (name == "imul" and not second):
+        registers.pop(register, None)
+        if register == "rsp":
+            pushed.clear()
+    else:  # it may write others
+        registers.clear()
+        pushed.clear()
+
+
+def _width(name: str) -> int:
+    return 0xFFFFFFFF if name.startswith("e") or name.endswith("d") else 0xFFFFFFFFFFFFFFFF
+
+
+def _x86_value(operand: str, registers: Constants) -> int | None:
+    if operand in _X86_NAMES:
+        value = registers.get(_X86_NAMES[operand])
+        if value is None or operand not in _X86_WIDE:
+            return None
+        return value & _width(operand)
+    try:
+        return int(operand, 0)
+    except ValueError:
+        return None
+
+
+def _x86_address(one: Instruction, operand: str, registers: Constants) -> int | None:
+    if match := _X86_RIP.fullmatch(operand):
+        return one.next + int(match["sign"] + match[2], 0)
+    if match := _X86_SUM.fullmatch(operand):
+        base = _x86_value(match["base"], registers)
+        distance = int((match["sign"] or "+") + (match[3] or "0"), 0)
+        return None if base is None else base + distance
+    return None
+
+
+# aarch64
+
+_A64_REGISTER = re.compile(r"[xw](?P<number>\d+)|(?P<zero>[xw]zr)")
+_A64_READERS = re.compile(
+    r"st\w+|cmp|cmn|tst|ccm[pn]|nop|hint|prfm|dmb|dsb|isb|bti|fcmp\w*|pac\w+|aut\w+|fccmp\w*"
+)
+_A64_SHIFT = re.compile(rf"#{_NUMBER}(?:, lsl #(?P<shift>\d+))?")
+
+
+def _step_aarch64(one: Instruction, registers: dict[str, int], pushed: list[int | None]) -> None:
+    name = one.name
+    operands = [part.strip() for part in one.operands.split(",")]
+    first = _a64_name(operands[0])
+    rest = one.operands.partition(",")[2].strip()
+    if "]!" in one.operands or ("]," in one.operands and not one.operands.endswith("]")):
+        base = _A64_REGISTER.search(one.operands.partition("[")[2])
+        if base is not None:
+            registers.pop(f"x{base['number']}", None)
+    if _A64_READERS.fullmatch(name):
+        return
+    value: int | None = None
+    if name in ("mov", "movz", "adrp", "adr"):
+        value = _a64_value(rest, registers)
+    elif name == "movk" and first is not None and first in registers:
+        match = _A64_SHIFT.fullmatch(rest)
+        if match:
+            shift = int(match["shift"] or 0)
+            value = registers[first] & ~(0xFFFF << shift) | int(match[1], 0) << shift
+    elif name in ("add", "sub") and len(operands) >= 3:
+        base = _a64_value(operands[1], registers)
+        addend = _a64_value(", ".join(operands[2:]), registers)
+        if base is not None and addend is not None:
+            value = base + addend if name == "add" else base - addend
+    if name.startswith(("ldp", "ldnp", "ldxp", "ldaxp", "ldpsw")) and len(operands) > 1:
+        _set(registers, _a64_name(operands[1]), None)
+    if value is not None:
+        value &= 0xFFFFFFFF if operands[0].startswith("w") else 0xFFFFFFFFFFFFFFFF
+    _set(registers, first, value)
+
+
+def _a64_name(operand: str) -> str | None:
+    match = _A64_REGISTER.fullmatch(operand)
+    return f"x{match['number']}" if match and match["number"] else None
+
+
+def _a64_value(operand: str, registers: Constants) -> int | None:
+    if match := _A64_REGISTER.fullmatch(operand):
+        if match["zero"]:
+            return 0
+        value = registers.get(f"x{match['number']}")
+        return None if value is None else value & (0xFFFFFFFF if operand[0] == "w" else 0xFFFFFFFFFFFFFFFF)
+    if match := _A64_SHIFT.fullmatch(operand):
+        return int(match[1], 0) << int(match["shift"] or 0)
+    return None
+
+
+def _set(registers: dict[str, int], register: str | None, value: int | None) -> None:
+    if register is None:
+        return
+    if value is None:
+        registers.pop(register, None)
+    else:
+        registers[register] = value
+
+
+_Step = Callable[[Instruction, dict[str, int], list[int | None]], None]
+_MACHINES: Mapping[str, tuple[_Step, tuple[str, ...], tuple[str, ...]]] = {
+    "x86_64": (
+        _step_x86,
+        ("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
+        ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"),
+    ),
+    "aarch64": (
+        _step_aarch64,
+        tuple(f"x{number}" for number in range(6)),
+        (*(f"x{number}" for number in range(19)), "x30"),
+    ),
+}

@@ -1,0 +1,187 @@
+"""Which function an address belongs to, also where nothing tells where functions begin and end.
+
+By unwind information where it covers the address. Else functions begin where direct calls lead, and behind
+the end of the one before: it ends with an instruction that never goes on to the next (a return, a jump out),
+unless a branch leads beyond that. What a compiler has moved away from a function because it is seldom
+executed (a `.cold` part) belongs to that function: nothing calls it, that one alone jumps into it, and it
+jumps back.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tlstap.discovery.code_scan import Progress, Reference, code_references
+from tlstap.discovery.instructions import Instruction, decode, is_padding
+from tlstap.discovery.unwind import Bounds, function_bounds
+from tlstap.errors import ElfError
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+
+_MARGIN = 32 << 10
+"""Bytes around addresses of interest in which functions are known: no function there is larger."""
+_MAX_WINDOWS = 64
+_MAX_OWNERS = 4
+_ALIGNMENT = 16
+
+
+class Functions:
+    """The functions around some addresses (and what calls them, from everywhere)."""
+
+    def __init__(
+        self, image: ElfImage, addresses: Iterable[int], progress: Progress = lambda size: None
+    ) -> None:
+        self._image = image
+        self._windows = _windows(addresses)
+        if len(self._windows) > _MAX_WINDOWS:
+            raise image.error("the places that would tell where its functions are lie all over its code")
+        self._references = code_references(image, self._windows, progress)
+        self._callers: dict[int, list[int]] = {}
+        self._jumps: list[tuple[int, int]] = []
+        for address, target, kind in self._references:
+            if kind == "call":
+                self._callers.setdefault(target, []).append(address)
+            elif kind == "jump":
+                self._jumps.append((target, address))
+        self._jumps.sort()
+        self._swept: dict[range, list[int]] = {}
+        self._bounds: dict[int, Bounds | None] = {}
+
+    def callers(self, function: int) -> Sequence[int]:
+        """Addresses of the direct calls of a function."""
+        return self._callers.get(function, ())
+
+    def bounds(self, address: int) -> Bounds | None:
+        """The function, or the part of one, that an address is in; None if it can't be told."""
+        if address not in self._bounds:
+            self._bounds[address] = self._by_unwinding(address) or self._by_sweeping(address)
+        return self._bounds[address]
+
+    def owner(self, address: int) -> Bounds | None:
+        """The same; for an address in a part that was moved away, the function it was moved from."""
+        bounds = self.bounds(address)
+        for _ in range(_MAX_OWNERS):
+            owner = self._moved_from(bounds) if bounds else None
+            if owner is None:
+                return bounds
+            bounds = owner
+        return bounds
+
+    def _moved_from(self, part: Bounds) -> Bounds | None:
+        """The function that a part was moved away from; None if it is a function itself."""
+        if self.is_entered(part):
+            return None
+        jumps = self.jumps_into(part)
+        owners = {self.bounds(source) for _, source in jumps}
+        if len(owners) != 1:
+            return None
+        (owner,) = owners
+        if owner is None:
+            return None
+        # A function that another jumps to at its own end is entered at its start, and never jumps back.
+        enters_inside = any(target != part.start for target, _ in jumps)
+        return owner if enters_inside or self._jumps_to(part, owner) else None
+
+    def _jumps_to(self, part: Bounds, other: Bounds) -> bool:
+        return any(
+            one.flow in ("branch", "jump") and one.target is not None and other.start < one.target < other.end
+            for one in decode(self._image, part.start, min(part.end, part.start + _MARGIN))
+        )
+
+    def is_entered(self, bounds: Bounds) -> bool:
+        """Whether direct calls lead to its start."""
+        return bounds.start in self._callers
+
+    def jumps_into(self, bounds: Bounds) -> list[tuple[int, int]]:
+        """(target, address) of the jumps into it from outside."""
+        first = bisect_left(self._jumps, (bounds.start, 0))
+        last = bisect_left(self._jumps, (bounds.end, 0))
+        return [jump for jump in self._jumps[first:last] if not bounds.start <= jump[1] < bounds.end]
+
+    def _by_unwinding(self, address: int) -> Bounds | None:
+        try:
+            return function_bounds(self._image, address)
+        except ElfError:
+            return None  # damaged or unknown: the other way remains
+
+    # Without unwind information
+
+    def _by_sweeping(self, address: int) -> Bounds | None:
+        window = next((window for window in self._windows if address in window), None)
+        if window is None:
+            return None
+        starts = self._starts(window)
+        index = bisect_right(starts, address)
+        if not 0 < index < len(starts):
+            return None
+        return Bounds(starts[index - 1], starts[index])
+
+    def _starts(self, window: range) -> list[int]:
+        """Where functions begin in a window, sorted; the last one only ends the one before."""
+        if window not in self._swept:
+            self._swept[window] = self._sweep(window)
+        return self._swept[window]
+
+    def _sweep(self, window: range) -> list[int]:
+        called = sorted(target for target in self._callers if target in window and self._may_begin(target))
+        if not called:
+            return []
+        code = list(decode(self._image, called[0], window.stop))
+        branched = {one.target for one in code if one.flow in ("branch", "jump") and one.target is not None}
+        starts = set(called)
+        reach = 0
+        for index, one in enumerate(code[:-1]):
+            if one.address in starts:
+                reach = one.address
+            if one.flow in ("branch", "jump") and one.target is not None and one.target < window.stop:
+                following = bisect_right(called, one.address)
+                if following == len(called) or one.target < called[following]:
+                    reach = max(reach, one.target)
+            if one.next > reach and (begin := _behind(code, index, branched)) is not None:
+                starts.add(begin)
+        return sorted(starts)
+
+    def _may_begin(self, address: int) -> bool:
+        """Whether what looks like a call that leads there may be one: it stands where a function can."""
+        if self._image.machine == "aarch64":
+            return address % 4 == 0
+        if address % _ALIGNMENT == 0 or len(self._callers[address]) > 1:
+            return True
+        before = self._image.read(address - 1, 1) if self._image.is_code(address - 1) else b"\xcc"
+        return before in (b"\xcc", b"\xc3", b"\x90")
+
+
+def _behind(code: Sequence[Instruction], index: int, branched: set[int]) -> int | None:
+    """Where the next function begins, if one ends with this instruction and nothing leads beyond it.
+
+    A call that never returns ends one too; it shows by padding behind it up to an aligned address that
+    nothing jumps to.
+    """
+    one = code[index]
+    if one.flow not in ("end", "jump", "call"):
+        return None
+    padded = False
+    for following in code[index + 1 :]:
+        if following.address in branched:
+            return None
+        if not is_padding(following):
+            if one.flow == "call" and not (padded and following.address % _ALIGNMENT == 0):
+                return None
+            return following.address
+        padded = True
+    return None
+
+
+def _windows(addresses: Iterable[int]) -> list[range]:
+    """Ranges around the addresses; those that touch are one."""
+    windows: list[range] = []
+    for address in sorted(addresses):
+        window = range(max(0, address - _MARGIN), address + _MARGIN)
+        if windows and window.start <= windows[-1].stop:
+            windows[-1] = range(windows[-1].start, window.stop)
+        else:
+            windows.append(window)
+    return windows

@@ -98,8 +98,9 @@ class _Probe(Declaration):
     """Ask the plugin's tlstap_locate for the function, also if there is a symbol: that may name a copy that
     nobody calls, because the compiler inlined it."""
     only_from: bool = False
-    """A call counts only if it returns to one of the places that the locator names (Located.return_addresses):
-    for a function of which only some callers are meant, because another was inlined into them."""
+    """A call counts only if it returns to one of the places that the locator names
+    (Located.return_addresses): where only some callers are meant, because another function was inlined into
+    them."""
     when: tuple[Symbol, ...] = ()
     """Place the probe only in images that define all of these symbols."""
     unless: tuple[Symbol, ...] = ()

@@ -30,6 +30,7 @@ BUILTIN_PLUGINS: tuple[tuple[str, str], ...] = (
     ("openssl", "tlstap.plugins.openssl"),
     ("gnutls", "tlstap.plugins.gnutls"),
     ("nss", "tlstap.plugins.nss"),
+    ("boringssl", "tlstap.plugins.boringssl"),
     ("protocols", "tlstap.protocols.builtin"),
     ("sinks", "tlstap.sinks.builtin"),
 )

@@ -1,8 +1,9 @@
 """Which constants a function passes to the functions that it calls.
 
 Registers are followed along every way through the function, with what they hold as far as that is a
-constant. What is not understood becomes unknown, never a guess. Compilers merge the ends of branches, so one
-call instruction may stand for several calls with different arguments: each of them is found.
+constant, or one of the function's own arguments. What is not understood becomes unknown, never a guess.
+Compilers merge the ends of branches, so one call instruction may stand for several calls with different
+arguments: each of them is found.
 """
 
 from __future__ import annotations
@@ -25,14 +26,19 @@ _MAX_STATES = 48
 _MAX_PUSHED = 4
 _NUMBER = r"(-?0x[0-9a-f]+|-?\d+)"
 
+OWN_ARGUMENTS = tuple(range(1 << 80, (1 << 80) + 6))
+"""Stand for what the function itself was called with, the first argument first. No register holds such a
+number."""
+
 Constants = Mapping[str, int]
-"""Registers that hold a constant (a number or an address, not told apart), by their full name."""
+"""Registers that hold a constant (a number or an address, not told apart) or an argument, by full name."""
 State = tuple[tuple[tuple[str, int], ...], tuple[int | None, ...]]
 """(registers, what was pushed last), hashable."""
 
 
 class Call(NamedTuple):
-    """A direct call, or a jump out of the function, and its first six arguments; None: not constant."""
+    """A direct call, or a jump out of the function, and its first six arguments: constants, OWN_ARGUMENTS,
+    or None where it can't be told."""
 
     address: int
     target: int
@@ -60,7 +66,8 @@ def read_code(image: ElfImage, functions: Functions, function: Bounds) -> Code:
     step, arguments, clobbered = _MACHINES[image.machine]
     calls: set[Call] = set()
     seen: dict[int, set[State]] = {}
-    work: list[tuple[int, State]] = [(function.start, ((), ()))]
+    entry = tuple(sorted(zip(arguments, OWN_ARGUMENTS, strict=True)))
+    work: list[tuple[int, State]] = [(function.start, (entry, ()))]
     # What only a table of jumps leads to is looked at too, with nothing known.
     remaining = iter(sorted(instructions))
     while True:
@@ -110,10 +117,11 @@ def _decode_all(image: ElfImage, functions: Functions, function: Bounds) -> dict
             if one.flow not in ("branch", "jump") or one.target is None or one.target in instructions:
                 continue
             other = None if part.start <= one.target < part.end else functions.bounds(one.target)
-            if other is not None and other not in taken and not functions.is_entered(other):
-                if functions.owner(one.target) == function:
-                    taken.add(other)
-                    parts.append(other)
+            if other is None or other in taken or functions.is_entered(other):
+                continue
+            if functions.owner(one.target) == function:
+                taken.add(other)
+                parts.append(other)
     return instructions
 
 
@@ -121,12 +129,12 @@ def _decode_all(image: ElfImage, functions: Functions, function: Bounds) -> dict
 
 
 def _x86_names() -> dict[str, str]:
-    names = {}
+    names: dict[str, str] = {}
     for letter in "abcd":
-        names |= {name: f"r{letter}x" for name in (f"r{letter}x", f"e{letter}x", f"{letter}x", f"{letter}l")}
+        names |= dict.fromkeys((f"r{letter}x", f"e{letter}x", f"{letter}x", f"{letter}l"), f"r{letter}x")
         names[f"{letter}h"] = f"r{letter}x"
     for name in ("si", "di", "bp", "sp"):
-        names |= {one: f"r{name}" for one in (f"r{name}", f"e{name}", name, f"{name}l")}
+        names |= dict.fromkeys((f"r{name}", f"e{name}", name, f"{name}l"), f"r{name}")
     for number in range(8, 16):
         names |= {f"r{number}{suffix}": f"r{number}" for suffix in ("", "d", "w", "b")}
     return names
@@ -157,18 +165,14 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
     elif register is None:
         if not (_X86_READERS.fullmatch(name) or _X86_FIRST_ONLY.fullmatch(name)):
             registers.clear()
-        elif register is None and name.startswith("xchg"):
-            registers.clear()
         if first == "rsp" or name in ("leave", "enter"):
             pushed.clear()
     elif _X86_READERS.fullmatch(name):
         return
     elif name in ("mov", "movabs") and first in _X86_WIDE:
-        value = _x86_value(second, registers)
-        _set(registers, register, None if value is None else value & _width(first))
+        _set(registers, register, _cut(_x86_value(second, registers), _width(first)))
     elif name == "lea" and first in _X86_WIDE:
-        value = _x86_address(one, second, registers)
-        _set(registers, register, None if value is None else value & _width(first))
+        _set(registers, register, _cut(_x86_address(one, second, registers), _width(first)))
     elif name in ("xor", "sub") and first == second and first in _X86_WIDE:
         registers[register] = 0
     elif name == "or" and second in ("-1", "0xffffffff", "0xffffffffffffffff") and first in _X86_WIDE:
@@ -188,10 +192,7 @@ def _width(name: str) -> int:
 
 def _x86_value(operand: str, registers: Constants) -> int | None:
     if operand in _X86_NAMES:
-        value = registers.get(_X86_NAMES[operand])
-        if value is None or operand not in _X86_WIDE:
-            return None
-        return value & _width(operand)
+        return _cut(registers.get(_X86_NAMES[operand]), _width(operand)) if operand in _X86_WIDE else None
     try:
         return int(operand, 0)
     except ValueError:
@@ -203,8 +204,7 @@ def _x86_address(one: Instruction, operand: str, registers: Constants) -> int | 
         return one.next + int(match["sign"] + match[2], 0)
     if match := _X86_SUM.fullmatch(operand):
         base = _x86_value(match["base"], registers)
-        distance = int((match["sign"] or "+") + (match[3] or "0"), 0)
-        return None if base is None else base + distance
+        return _sum(base, int((match["sign"] or "+") + (match[3] or "0"), 0))
     return None
 
 
@@ -223,9 +223,9 @@ def _step_aarch64(one: Instruction, registers: dict[str, int], pushed: list[int 
     first = _a64_name(operands[0])
     rest = one.operands.partition(",")[2].strip()
     if "]!" in one.operands or ("]," in one.operands and not one.operands.endswith("]")):
-        base = _A64_REGISTER.search(one.operands.partition("[")[2])
-        if base is not None:
-            registers.pop(f"x{base['number']}", None)
+        written = _A64_REGISTER.search(one.operands.partition("[")[2])
+        if written is not None:
+            registers.pop(f"x{written['number']}", None)
     if _A64_READERS.fullmatch(name):
         return
     value: int | None = None
@@ -239,13 +239,15 @@ def _step_aarch64(one: Instruction, registers: dict[str, int], pushed: list[int 
     elif name in ("add", "sub") and len(operands) >= 3:
         base = _a64_value(operands[1], registers)
         addend = _a64_value(", ".join(operands[2:]), registers)
-        if base is not None and addend is not None:
-            value = base + addend if name == "add" else base - addend
+        if addend is not None:
+            value = _sum(base, addend if name == "add" else -addend)
     if name.startswith(("ldp", "ldnp", "ldxp", "ldaxp", "ldpsw")) and len(operands) > 1:
         _set(registers, _a64_name(operands[1]), None)
-    if value is not None:
-        value &= 0xFFFFFFFF if operands[0].startswith("w") else 0xFFFFFFFFFFFFFFFF
-    _set(registers, first, value)
+    _set(registers, first, _cut(value, _a64_width(operands[0])))
+
+
+def _a64_width(register: str) -> int:
+    return 0xFFFFFFFF if register.startswith("w") else 0xFFFFFFFFFFFFFFFF
 
 
 def _a64_name(operand: str) -> str | None:
@@ -257,11 +259,21 @@ def _a64_value(operand: str, registers: Constants) -> int | None:
     if match := _A64_REGISTER.fullmatch(operand):
         if match["zero"]:
             return 0
-        value = registers.get(f"x{match['number']}")
-        return None if value is None else value & (0xFFFFFFFF if operand[0] == "w" else 0xFFFFFFFFFFFFFFFF)
+        return _cut(registers.get(f"x{match['number']}"), _a64_width(operand))
     if match := _A64_SHIFT.fullmatch(operand):
         return int(match[1], 0) << int(match["shift"] or 0)
     return None
+
+
+def _cut(value: int | None, width: int) -> int | None:
+    """The part of a value that a register of this width holds; of an argument, that is all that matters."""
+    return value if value is None or value in OWN_ARGUMENTS else value & width
+
+
+def _sum(value: int | None, distance: int) -> int | None:
+    if value is None or distance == 0:
+        return value
+    return None if value in OWN_ARGUMENTS else value + distance
 
 
 def _set(registers: dict[str, int], register: str | None, value: int | None) -> None:

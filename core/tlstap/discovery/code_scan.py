@@ -130,7 +130,7 @@ def _displacement(image: ElfImage, position: int, word: int, span: range) -> Ite
 
 
 def _immediate(image: ElfImage, position: int, target: int) -> Iterator[Reference]:
-    """In a program that is never moved: mov r32, imm32; push imm32; mov r64, imm32; mov [..], imm32 in part."""
+    """In a program that is never moved: mov r32, imm32; push imm32; mov r64, imm32."""
     before = _before(image, position, 3)
     last = before[2]
     if 0xB8 <= last <= 0xBF:

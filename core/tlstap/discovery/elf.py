@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from typing import Self
 
@@ -35,6 +35,8 @@ class ElfImage:
     def __init__(self, fd: int, path: str, *, owns_fd: bool, debug_file: bool = False) -> None:
         self.fd = fd
         self.path = path
+        self.progress: Callable[[int], None] = lambda size: None
+        """Told of bytes of code that were looked through, by those that look through all of it."""
         self._owns_fd = owns_fd
         try:
             status = os.fstat(fd)

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tlstap.discovery.code_scan import Progress, Reference, code_references
+from tlstap.discovery.code_scan import Progress, code_references
 from tlstap.discovery.instructions import Instruction, decode, is_padding
 from tlstap.discovery.unwind import Bounds, function_bounds
 from tlstap.errors import ElfError

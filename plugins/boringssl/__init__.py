@@ -1,0 +1,107 @@
+"""BoringSSL and AWS-LC, which came from it: linked into programs, and often stripped of every symbol.
+
+Both export OpenSSL's names, without the _ex functions in BoringSSL. Where there are no symbols, `locate.py`
+finds the functions that carry data by the errors that they report; the others are then left out, so that the
+end of a connection shows only when its handle is used again, or with its process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tlstap.hookspecs import hookimpl
+from tlstap.library import (
+    BirthProbe,
+    DataProbe,
+    DetailProbe,
+    FreeProbe,
+    HandshakeProbe,
+    LengthArgument,
+    Library,
+    Probe,
+    Recognise,
+    ReferenceProbe,
+    RoleProbe,
+    VersionString,
+)
+from tlstap.plugins.boringssl.locate import find
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+    from tlstap.location import Located
+
+# OpenSSL's sources are C. OpenSSL's own wrapper for BoringSSL does not exist.
+SOURCE = "ssl_lib.cc\0"
+SYMBOLS = ("SSL_read", "SSL_write", "SSL_new")
+# What signs a handshake of TLS 1.3 is text in every such library; the first name in libcrypto's list of
+# reasons is in no other library's.
+SIGNED_TEXT = "TLS 1.3, server CertificateVerify\0"
+FIRST_REASON = "ASN1_LENGTH_MISMATCH\0"
+AWS_LC = "AWS-LC"
+S2N_SOURCE = "s2n_handshake_io.c"
+
+PROBES: tuple[Probe, ...] = (
+    DataProbe(function="SSL_read", locate=True, direction="read"),
+    # Where the compiler has put SSL_read into its callers, what remains of it there is a call of SSL_peek.
+    DataProbe(function="SSL_peek", locate=True, only_from=True, direction="read"),
+    DataProbe(function="SSL_write", locate=True, direction="write"),
+    HandshakeProbe(function="SSL_do_handshake", locate=True),
+    # Part of them where the compiler has put it into them.
+    HandshakeProbe(function="SSL_connect"),
+    HandshakeProbe(function="SSL_accept"),
+    BirthProbe(function="SSL_new", locate=True),
+    BirthProbe(function="SSL_clear", handle=1),
+    ReferenceProbe(function="SSL_up_ref"),
+    FreeProbe(function="SSL_free"),
+    RoleProbe(function="SSL_set_connect_state", role="client"),
+    RoleProbe(function="SSL_set_accept_state", role="server"),
+    DetailProbe(function="SSL_set_tlsext_host_name", locate=True, details=("sni",), value=2),
+    DetailProbe(
+        function="SSL_get0_alpn_selected",
+        details=("alpn",),
+        value=2,
+        pointer_offset=0,
+        length=LengthArgument(argument=3, pointer=True),
+    ),
+    DetailProbe(function="SSL_get_version", details=("tls_version",), value=0),
+    # struct ssl_cipher_st begins with OpenSSL's name; SSL_CIPHER_get_name would say AES256-SHA likewise.
+    DetailProbe(function="SSL_get_current_cipher", details=("cipher",), value=0, pointer_offset=0),
+)
+
+BORINGSSL = Library(
+    name="boringssl",
+    title="BoringSSL",
+    recognise=Recognise(symbols=SYMBOLS, strings=(SOURCE, FIRST_REASON), not_strings=(AWS_LC,)),
+    embedded=Recognise(
+        strings=(SOURCE, FIRST_REASON), every_string=(SIGNED_TEXT,), not_strings=(AWS_LC, S2N_SOURCE)
+    ),
+    probes=PROBES,
+)
+
+AWSLC = Library(
+    name="aws-lc",
+    title="AWS-LC",
+    recognise=Recognise(symbols=SYMBOLS, strings=(SOURCE, FIRST_REASON), every_string=(AWS_LC,)),
+    embedded=Recognise(every_string=(SOURCE, AWS_LC)),
+    version=VersionString(pattern=r"AWS-LC (?:FIPS )?(\d+\.\d+\.\d+)"),
+    probes=PROBES,
+)
+
+
+@hookimpl
+def tlstap_libraries() -> Sequence[Library]:
+    return (BORINGSSL, AWSLC)
+
+
+@hookimpl
+def tlstap_locate(image: ElfImage, library: Library, function: str) -> Located | int:
+    return find(image, function)
+
+
+@hookimpl
+def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
+    # Before the handshake the library answers with placeholders.
+    if value in (b"unknown", b"(NONE)"):
+        return ""
+    return None

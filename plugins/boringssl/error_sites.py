@@ -1,0 +1,111 @@
+"""Where the functions of ssl_lib.cc report errors: what BoringSSL cannot be built without.
+
+OPENSSL_PUT_ERROR(SSL, reason) is a call of ERR_put_error(16, 0, reason, __FILE__, __LINE__): the number of
+the library, nothing, the reason, the source file, the line. So each place that reports an error names a line
+and a reason. Lines rise in the order of the source, whatever the version; inlining copies a place into other
+functions but never changes that order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlstap.discovery.call_arguments import Call, Code, read_code
+from tlstap.discovery.code_scan import code_references
+from tlstap.discovery.functions import Functions
+from tlstap.discovery.strings import find_strings
+from tlstap.errors import NotLocatedError
+
+if TYPE_CHECKING:
+    from tlstap.discovery.elf import ElfImage
+    from tlstap.discovery.unwind import Bounds
+
+SOURCE = b"ssl_lib.cc\0"
+ERR_LIB_SSL = 16
+MIN_SITES = 8
+"""Fewer places are not the library: each version has more than twenty."""
+MAX_REFERENCES = 2000
+"""A library has up to about eighty."""
+
+
+class ErrorSite(NamedTuple):
+    """A place in a function (its entry's address) that reports an error."""
+
+    line: int
+    reason: int
+    function: int
+
+
+class ErrorSites:
+    """The places, the functions that they are in, and those functions' code by their entry.
+
+    :raises NotLocatedError: the file's name is not in the image, or too little refers to it.
+    """
+
+    def __init__(self, image: ElfImage) -> None:
+        source, references = _references(image)
+        self.functions = Functions(image, references, image.progress)
+        self.code: Mapping[int, Code] = {
+            owner.start: read_code(image, self.functions, owner) for owner in self._owners(references)
+        }
+        found = [
+            (call.target, ErrorSite(*place, code.entry))
+            for code in self.code.values()
+            for call in code.calls
+            if (place := _place(call, source))
+        ]
+        if not found:
+            raise NotLocatedError(f"no error is reported with the name of {_shown(SOURCE)}")
+        # All are calls of one function, or of a linkage stub that leads to it.
+        reporter, _ = Counter(target for target, _ in found).most_common(1)[0]
+        self.sites = sorted({site for target, site in found if target == reporter})
+        if len(self.sites) < MIN_SITES:
+            raise NotLocatedError(f"only {len(self.sites)} places report errors of {_shown(SOURCE)}")
+
+    def _owners(self, references: list[int]) -> list[Bounds]:
+        owners = {self.functions.owner(reference) for reference in references}
+        return sorted(owner for owner in owners if owner is not None)
+
+    def lines(self, reason: int) -> list[int]:
+        """The lines that report a reason, in their order."""
+        return sorted({site.line for site in self.sites if site.reason == reason})
+
+    def holders(self, line: int) -> set[int]:
+        """The functions in which a line reports an error."""
+        return {site.function for site in self.sites if site.line == line}
+
+
+def _references(image: ElfImage) -> tuple[int, list[int]]:
+    """The address of the source file's name, and where the code refers to it."""
+    names = find_strings(image, SOURCE)
+    if not names:
+        raise NotLocatedError(f"the name of {_shown(SOURCE)}, by which its functions are known, is not there")
+    references = [one for one in code_references(image, names, image.progress) if one.kind == "address"]
+    if not references:
+        raise NotLocatedError(f"no code refers to the name of {_shown(SOURCE)}")
+    counts = Counter(one.target for one in references).most_common(2)
+    source, count = counts[0]
+    if count > MAX_REFERENCES:
+        raise NotLocatedError(f"{count} places refer to the name of {_shown(SOURCE)}")
+    if len(counts) > 1 and counts[1][1] >= MIN_SITES:
+        raise NotLocatedError("the library is there twice")
+    return source, [one.address for one in references if one.target == source]
+
+
+def _place(call: Call, source: int) -> tuple[int, int] | None:
+    """(line, reason) of a call that reports an error. Link-time optimisation drops the unused argument."""
+    library, *rest = call.arguments
+    if library != ERR_LIB_SSL:
+        return None
+    match rest:
+        case [0, int(reason), int(file), int(line), *_] if file == source:
+            return line, reason
+        case [int(reason), int(file), int(line), *_] if file == source:
+            return line, reason
+    return None
+
+
+def _shown(name: bytes) -> str:
+    return name.rstrip(b"\0").decode()

@@ -12,11 +12,13 @@ WORD = 8
 
 _NUMBER = r"(?:0x[0-9a-f]+|\d+)"
 _X86 = re.compile(
-    rf"(?P<first>\w+, )?(?P<size>q|xmm)word ptr \[(?P<base>\w+)(?: \+ (?P<distance>{_NUMBER}))?\](?P<rest>, .+)?"
+    rf"(?P<first>\w+, )?(?P<size>q|xmm)word ptr "
+    rf"\[(?P<base>\w+)(?: \+ (?P<distance>{_NUMBER}))?\](?:, .+)?"
 )
 _X86_READ_ONLY = re.compile(r"cmp|test|push|call|jmp|bt")
 _A64 = re.compile(
-    rf"(?P<first>[xq]\d+|xzr)(?P<second>, (?:x\d+|xzr|q\d+))?, \[(?P<base>x\d+)(?:, #(?P<distance>{_NUMBER}))?\]"
+    rf"(?P<first>[xq]\d+|xzr)(?P<second>, (?:x\d+|xzr|q\d+))?, "
+    rf"\[(?P<base>x\d+)(?:, #(?P<distance>{_NUMBER}))?\]"
 )
 _STACK = frozenset({"rsp", "sp", "x29", "x31"})
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.cache import cached
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -48,17 +49,7 @@ def unpacked(
     :param dependencies: also all that they depend on, as on an empty machine; without it, only they.
     :raises RuntimeError: they can't be fetched; the message says why.
     """
-    root = cache_folder() / name
-    if not root.exists():
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fetching-", dir=root.parent) as temporary:
-            complete = _fetch(Path(temporary), suites, packages, dependencies)
-            try:
-                complete.rename(root)
-            except OSError as error:
-                if not root.exists():  # if it does, another process was faster
-                    raise RuntimeError(f"{root}: {error}") from error
-    return Unpacked(root)
+    return Unpacked(cached(name, lambda folder: _fetch(folder, suites, packages, dependencies)))
 
 
 def _fetch(folder: Path, suites: Sequence[str], packages: Sequence[str], dependencies: bool) -> Path:
@@ -78,14 +69,6 @@ def _fetch(folder: Path, suites: Sequence[str], packages: Sequence[str], depende
         run(["dpkg-deb", "--extract", str(file), str(root)])
     root.chmod(0o755)
     return root
-
-
-def cache_folder() -> Path:
-    """$TLSTAP_TEST_CACHE, or tlstap-tests in the user's cache folder."""
-    given = os.environ.get("TLSTAP_TEST_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tlstap-tests"
 
 
 def private_apt(folder: Path, suites: Sequence[str]) -> list[str]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.groups import group
 from tests.support.nss import make_database
-from tests.support.wait import wait_until
 
 # What is not on loopback goes to a proxy that is not there, names included: nothing reaches the network.
 _PREFERENCES: dict[str, str | int | bool] = {
@@ -102,19 +99,8 @@ class Firefox:
             "MOZ_CRASHREPORTER_DISABLE": "1",
             "MOZ_REMOTE_SETTINGS_DEVTOOLS": "1",  # or services.settings.server is ignored
         }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                start_new_session=True,
-            )
-        try:
+        with group(command, environment, log, log) as process:
             status = process.wait(timeout=60)
-        finally:
-            _end_group(process)
         assert status == 0, f"Firefox's exit status is {status}: {log.read_text()}"
         assert picture.exists(), f"Firefox did not load {url}: {log.read_text()}"
         return process.pid
@@ -136,21 +122,3 @@ def private_copy(original: Firefox, folder: Path, libssl3: Path) -> Firefox:
     shutil.copy(original.executable, folder / original.executable.name)
     shutil.copy(libssl3, folder / original.libssl3.name)
     return Firefox(folder)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the process and its children."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    wait_until(lambda: not _lives(process.pid), "Firefox's processes to end")
-
-
-def _lives(group: int) -> bool:
-    """Whether a process of the group is more than a zombie, which nobody may collect."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, number = path.read_text().rpartition(")")[2].split()[:3]
-            if int(number) == group and state not in "ZX":
-                return True
-    return False

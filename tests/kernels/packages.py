@@ -7,7 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.debian import cache_folder, private_apt, run
+from tests.support.cache import cache_folder
+from tests.support.debian import private_apt, run
 
 _NAME = re.compile(r"linux-(?:image|binary|modules)-(.+)-cloud-amd64")
 

@@ -19,13 +19,19 @@ class CurlRun:
 
 
 def request_bytes(
-    nginx: Nginx, target: str, *headers: str, method: str = "GET", host: str = "127.0.0.1", body: bytes = b""
+    nginx: Nginx,
+    target: str,
+    *headers: str,
+    method: str = "GET",
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    body: bytes = b"",
 ) -> bytes:
     """The request that `curl()` sends, byte by byte."""
     name = f"[{host}]" if ":" in host else host
     lines = [
         f"{method} {target} HTTP/1.1",
-        f"Host: {name}:{nginx.port}",
+        f"Host: {name}:{port or nginx.port}",
         "User-Agent: tests",
         "Accept: */*",
         *headers,

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import programs as c_programs
+from tests.support.fixtures import RunTlstap
 from tests.support.nginx import Nginx
 from tests.support.tracer import Tracer
 from tests.support.traffic import Traced, connections, losses
 from tlstap import schema
 
 
-def clients(tracer: Tracer, nginx: Nginx) -> list[Traced]:
-    """The connections to this nginx as their clients see them, after a look that nginx sees the same."""
+def clients(
+    tracer: Tracer, nginx: Nginx, *, inferred: bool = False, role: str | None = "client"
+) -> list[Traced]:
+    """The connections to this nginx as their clients see them, after a look that nginx sees the same.
+
+    :param inferred: whether the clients' addresses have to be concluded.
+    :param role: the clients' role; None if it can't be known.
+    """
     found = [traced for traced in connections(tracer.events) if set(traced.ports) & set(nginx.ports)]
     numbers = {traced.id for traced in found}
     assert [lost for lost in losses(tracer.events) if lost.connection and lost.connection.id in numbers] == []
@@ -27,21 +36,51 @@ def clients(tracer: Tracer, nginx: Nginx) -> list[Traced]:
         assert (client.written, client.read) == (server.read, server.written)
         assert server.process.pid in nginx.workers
         assert (server.process.comm, server.library.name) == ("nginx", "openssl")
-        assert not client.connection.inferred
-        assert (client.connection.role, server.connection.role) == ("client", "server")
+        assert (client.connection.inferred, server.connection.inferred) == (inferred, False)
+        assert (client.connection.role, server.connection.role) == (role, "server")
     return clients
 
 
-def only_client(tracer: Tracer, nginx: Nginx) -> Traced:
+def only_client(
+    tracer: Tracer, nginx: Nginx, *, inferred: bool = False, role: str | None = "client"
+) -> Traced:
     """The one connection to this nginx."""
-    [client] = clients(tracer, nginx)
+    [client] = clients(tracer, nginx, inferred=inferred, role=role)
     return client
+
+
+def http_events(tracer: Tracer, of: Traced) -> list[schema.HttpEvent]:
+    """The http events of a connection."""
+    http = [event for event in tracer.events if isinstance(event, schema.HttpEvent)]
+    return [event for event in http if event.connection.id == of.id]
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """A whole request with its whole answer, decoded."""
+
+    method: str
+    target: str
+    sent: bytes
+    status: int
+    received: bytes
+
+
+def exchanged(tracer: Tracer, of: Traced) -> list[Exchanged]:
+    """The HTTP exchanges of a connection, none of which lacks anything."""
+    found = []
+    for event in http_events(tracer, of):
+        assert event.complete
+        assert event.request is not None
+        assert event.response is not None
+        asked, answer = event.request, event.response
+        found.append(Exchanged(asked.method, asked.target, asked.content, answer.status, answer.content))
+    return found
 
 
 def targets(tracer: Tracer, of: Traced) -> list[tuple[str, int]]:
     """What was asked for on a connection, with the answers' status."""
-    http = [event for event in tracer.events if isinstance(event, schema.HttpEvent)]
-    own = [(event.request, event.response) for event in http if event.connection.id == of.id]
+    own = [(event.request, event.response) for event in http_events(tracer, of)]
     return [(asked.target or "", answer.status or 0) for asked, answer in own if asked and answer]
 
 
@@ -59,3 +98,27 @@ def run(command: Sequence[str | Path], environment: dict[str, str]) -> bytes:
     )
     assert result.returncode == 0, f"{arguments}: exit status {result.returncode}: {result.stderr!r}"
     return result.stdout
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A client that ran under tlstap, and what it printed once it was told to go."""
+
+    tracer: Tracer
+    pid: int
+    output: list[str]
+
+
+def follow(
+    tlstap: RunTlstap, nginx: Nginx, command: Sequence[str | Path], file: Path, environment: dict[str, str]
+) -> Followed:
+    """Run a client that waits for the word, which is given when the TLS library in `file` is traced."""
+    running = c_programs.start(command, environment)
+    try:
+        with tlstap("-p", running.pid, "-p", nginx.workers[0]) as tracer:
+            tracer.wait_traced(file)
+            running.go()
+            output = running.finish()
+    finally:
+        running.process.kill()
+    return Followed(tracer, running.pid, output)

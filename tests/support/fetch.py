@@ -1,14 +1,14 @@
 """`python -m tests.support.fetch` gets all that tests need from the network into the cache.
 
-That is about 180 MB, 210 MB unpacked, once; afterwards nothing is fetched. The mirrors are those of the
-machine's own apt sources. Without it, each test fetches what it needs.
+That is about 290 MB, 520 MB unpacked, once; afterwards nothing is fetched. The mirrors are those of the
+machine's own apt sources, and what pip and npm are set up for. Without it, each test fetches what it needs.
 """
 
 from __future__ import annotations
 
 import sys
 
-from tests.support import gnutls, nss, openssl
+from tests.support import bun, gnutls, node, nss, openssl
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
         print(f"GnuTLS {newer.version} in {newer.root}")
         print(f"Thunderbird's NSS in {nss.thunderbird()}")
         print(f"libcurl with NSS in {nss.curl_nss().root}")
+        print(f"Node.js {node.VERSION} in {node.available().folder}")
+        print(f"Bun {bun.VERSION} in {bun.available()}")
     except RuntimeError as error:
         sys.exit(str(error))
 

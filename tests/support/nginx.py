@@ -23,6 +23,8 @@ JSON = b'{"greeting": "hello", "numbers": [1, 2, 3]}\n'
 UPLOADED = b'{"stored": true}\n'
 TEXT = b"".join(b"line %d of a text that compresses well\n" % number for number in range(500))
 BIG_SIZE = 64 * 1024 * 1024
+POSTED = bytes(place % 251 for place in range(100_000))
+"""What clients send to /upload."""
 RANDOM = hashlib.shake_256(b"tlstap, random.bin").digest(300_000)
 
 PAGE = b"""<!doctype html>
@@ -46,6 +48,11 @@ const image = new Image();
 image.src = "https://localhost:" + location.port + "/image.png";
 document.body.append(image);
 document.title = JSON.parse(load("data.json")).greeting + load("random.bin").length;
+"""
+POST_SCRIPT = b"""const request = new XMLHttpRequest();
+request.open("POST", "upload", false);
+request.send(new Uint8Array(100000).map((_, place) => place % 251));
+document.title += JSON.parse(request.responseText).stored;
 """
 
 _SERVER = """    server {{
@@ -108,7 +115,8 @@ class Nginx:
     for it; `tls12_port` and `tls13_port` only this TLS version.
 
     Locations: /json, /other, /redirect (to /json), /text.txt (gzip and chunked, if accepted), /upload (takes
-    a body), /big.bin (64 MiB), /bytes64, /bytes1k, and what `page_files()` says; anything else is 404.
+    a body), /big.bin (64 MiB), /bytes64, /bytes1k, and what `page_files()` and `post_page_files()` say;
+    anything else is 404.
     """
 
     port: int
@@ -156,6 +164,13 @@ def page_files() -> dict[str, bytes]:
         "data.json": JSON,
         "random.bin": RANDOM,
     }
+
+
+def post_page_files() -> dict[str, bytes]:
+    """/post.html and what a browser loads with it: the same, and a script that POSTs `POSTED` to /upload."""
+    files = page_files()
+    page = files.pop("page.html") + b'<script src="post.js"></script>\n'
+    return {"post.html": page, **files, "post.js": POST_SCRIPT}
 
 
 def _image() -> bytes:
@@ -208,7 +223,7 @@ def run_nginx(
     (folder / "files").mkdir()
     (folder / "files/text.txt").write_bytes(TEXT)
     (folder / "files/big.bin").write_bytes(big_file())
-    for name, content in page_files().items():
+    for name, content in (page_files() | post_page_files()).items():
         (folder / "files" / name).write_bytes(content)
     ports = free_ports(4)
     configuration = folder / "nginx.conf"

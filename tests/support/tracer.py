@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,19 @@ class Tracer:
             return False
 
         wait_until(ready, "tlstap to be ready", 60)
+
+    def wait_traced(self, file: Path) -> None:
+        """Wait for the line that says that the TLS library of this file is traced; it may come later."""
+        traced = re.compile(rf"tlstap: (also tracing )?[^:,]+, {re.escape(str(file))}(?![^ ,;:(])")
+
+        def seen() -> bool:
+            assert self.process.poll() is None, f"tlstap ended: {self.messages}"
+            return any(traced.match(line) for line in self.messages)
+
+        try:
+            wait_until(seen, f"tlstap to trace {file}", 60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it says: {self.messages}") from None
 
     def read_messages(self) -> None:
         """Collect stderr until it ends (runs in a thread)."""

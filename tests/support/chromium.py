@@ -1,0 +1,68 @@
+"""Chromium without a window: loads a page of a local server and ends; off the network, in its own profile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.groups import group
+from tests.support.wait import wait_until
+
+EXECUTABLE = Path("/usr/lib/chromium/chromium")
+"""What Debian's /usr/bin/chromium, a script, runs."""
+
+_OPTIONS = (
+    "--headless",
+    "--no-sandbox",  # these tests are root's
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--ignore-certificate-errors",
+    "--no-proxy-server",
+    # No other name has an address, so nothing reaches the network.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+)
+_NETWORK_SERVICE = b"--utility-sub-type=network.mojom.NetworkService"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A page that was loaded: the process ids of the browser and of its network service, and the DOM then."""
+
+    pid: int
+    network_pid: int
+    dom: str
+
+
+def visit(url: str, folder: Path) -> Visit:
+    """Load a page with all that belongs to it; returns when all of Chromium has ended.
+
+    :param folder: an empty folder for the profile and whatever else Chromium writes.
+    :raises AssertionError: it failed, or took longer than a minute.
+    """
+    assert EXECUTABLE.exists(), "there is no Chromium; `make test` installs it"
+    dom, log = folder / "dom", folder / "log"
+    command = [EXECUTABLE, *_OPTIONS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", url]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
+    with group(command, environment, dom, log) as process:
+        network_pid = wait_until(lambda: _network_service(process), "Chromium's network service", 60)
+        status = process.wait(timeout=60)
+    assert status == 0, f"Chromium's exit status is {status}: {log.read_text()}"
+    return Visit(process.pid, network_pid, dom.read_text())
+
+
+def _network_service(browser: subprocess.Popen[bytes]) -> int:
+    """The process id of the network service, a child of the browser's; 0 while there is none."""
+    assert browser.poll() is None, "Chromium has ended, and no network service was seen"
+    with contextlib.suppress(OSError):
+        for children in Path(f"/proc/{browser.pid}/task").glob("*/children"):
+            for child in children.read_text().split():
+                if _NETWORK_SERVICE in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                    return int(child)
+    return 0

@@ -19,8 +19,8 @@ def cache_folder() -> Path:
 def cached(name: str, fetch: Callable[[Path], Path]) -> Path:
     """The folder of that name in the cache, which is fetched if it isn't there.
 
-    :param fetch: puts it below the empty folder that it is given and returns its path. Whatever else is in that
-        folder then is removed.
+    :param fetch: puts it below the empty folder that it is given and returns its path. What else is in that
+        folder is removed.
     :raises RuntimeError: it can't be fetched; the message says why.
     """
     wanted = cache_folder() / name

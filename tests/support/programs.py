@@ -47,8 +47,12 @@ class Running:
 
     def go(self) -> None:
         """Give the word, one line on stdin."""
+        self.say("go")
+
+    def say(self, line: str) -> None:
+        """Write a line to the program's stdin."""
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def line(self) -> str:

@@ -51,6 +51,8 @@ class Code(NamedTuple):
     entry: int
     instructions: Mapping[int, Instruction]
     calls: tuple[Call, ...]
+    through_pointers: frozenset[tuple[int | None, ...]]
+    """The arguments of the calls (or jumps) to computed addresses, as in Call."""
 
     def calls_of(self, target: int) -> list[int]:
         """Addresses of the calls of a function (or jumps to it)."""
@@ -65,6 +67,7 @@ def read_code(image: ElfImage, functions: Functions, function: Bounds) -> Code:
     instructions = _decode_all(image, functions, function)
     step, arguments, clobbered = _MACHINES[image.machine]
     calls: set[Call] = set()
+    through_pointers: set[tuple[int | None, ...]] = set()
     seen: dict[int, set[State]] = {}
     entry = tuple(sorted(zip(arguments, OWN_ARGUMENTS, strict=True)))
     work: list[tuple[int, State]] = [(function.start, (entry, ()))]
@@ -86,10 +89,12 @@ def read_code(image: ElfImage, functions: Functions, function: Bounds) -> Code:
             known.add(state)
             registers, pushed = dict(state[0]), list(state[1])
             leaves = one.target is not None and one.target not in instructions
-            if one.flow == "call" or (one.flow == "jump" and leaves):
+            if one.flow == "call" or (one.flow == "jump" and (leaves or one.target is None)):
+                passed = tuple(registers.get(name) for name in arguments)
                 if one.target is not None:
-                    passed = tuple(registers.get(name) for name in arguments)
                     calls.add(Call(one.address, one.target, passed))
+                else:
+                    through_pointers.add(passed)
                 for name in clobbered:
                     registers.pop(name, None)
             elif one.flow == "next":
@@ -100,7 +105,8 @@ def read_code(image: ElfImage, functions: Functions, function: Bounds) -> Code:
             if one.flow == "end" or (one.flow == "jump" and (leaves or one.target is None)):
                 break
             address = one.target if one.flow == "jump" and one.target is not None else one.next
-    return Code(function.start, instructions, tuple(sorted(calls, key=lambda call: call.address)))
+    ordered = tuple(sorted(calls, key=lambda call: call.address))
+    return Code(function.start, instructions, ordered, frozenset(through_pointers))
 
 
 def _decode_all(image: ElfImage, functions: Functions, function: Bounds) -> dict[int, Instruction]:

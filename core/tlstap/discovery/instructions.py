@@ -23,7 +23,7 @@ _ENDS = {
 _CALLS = frozenset({"call", "bl", "blr", "blraa", "blraaz", "blrab", "blrabz"})
 _JUMPS = frozenset({"jmp", "b", "br", "braa", "braaz", "brab", "brabz"})
 _BRANCHES = re.compile(r"j[a-z]+|loop[a-z]*|b\.[a-z]+|bc\.[a-z]+|cbn?z|tbn?z")
-_TARGET = re.compile(r"#?(0x[0-9a-f]+|[0-9]+)$")
+_TARGET = re.compile(r"#?(0x[0-9a-f]+|[0-9]+)")
 _PADDING_X86 = re.compile(r"(data16 )*(cs )?nop[wl]?|int3|xchg")
 
 
@@ -76,5 +76,5 @@ def is_padding(instruction: Instruction) -> bool:
 
 def _target(operands: str) -> int | None:
     """The address at the end of the operands, if that is one."""
-    match = _TARGET.search(operands.rpartition(",")[2].strip())
-    return int(match[1], 0) if match and "[" not in operands else None
+    match = _TARGET.fullmatch(operands.rpartition(",")[2].strip())
+    return int(match[1], 0) if match else None

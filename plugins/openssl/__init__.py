@@ -2,7 +2,8 @@
 
 The internal functions see every operation exactly once, also those of programs that use BIO_f_ssl and never
 call the exported ones. They have no symbols in most builds and are found by `locate.py`; where they are not
-found without doubt, the exported functions are probed instead.
+found without doubt, the exported functions are probed instead. In a program that carries OpenSSL without any
+symbols, `signature.py` finds what carries data, and SSL_new; the rest is then left out.
 """
 
 from __future__ import annotations
@@ -27,29 +28,37 @@ from tlstap.library import (
     VersionString,
 )
 from tlstap.plugins.openssl.locate import locate
+from tlstap.plugins.openssl.signature import READ, WRITE, WRITE_WITH_FLAGS
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
-
-READ = "ssl_read_internal"
-WRITE = "ssl_write_internal"
+    from tlstap.location import Located
 
 # GnuTLS's wrapper for OpenSSL programs has all but the last.
 SYMBOLS = ("SSL_read", "SSL_write", "SSL_new", "SSL_free", "SSL_ctrl")
 
 # BoringSSL and AWS-LC, which export the same names, carry the paths of C++ sources.
 BORINGSSL_SOURCE = "ssl_lib.cc\0"
+# Those of before 2017 carry those of C sources, and OpenSSL's version.
+BORINGSSL_VERSION = "(compatible; BoringSSL)"
+SOURCE = "ssl_lib.c\0"
+OPENSSL_VERSIONS = ("OpenSSL 1.0.", "OpenSSL 1.1.", "OpenSSL 3.", "OpenSSL 4.")
 LIBRESSL_VERSIONS = ("LibreSSL 2.", "LibreSSL 3.", "LibreSSL 4.")
 
 # SSL_peek and SSL_peek_ex are no reads: their bytes come again with the next read. SSL_read_early_data and
 # SSL_write_early_data go through SSL_read_ex and SSL_write_ex.
 PROBES: tuple[Probe, ...] = (
     DataProbe(function=READ, locate=True, direction="read", moved=OutPointer(argument=4)),
-    DataProbe(function="SSL_read", unless=(READ,), direction="read"),
+    DataProbe(function="SSL_read", locate=True, unless=(READ,), direction="read"),
     DataProbe(
-        function="SSL_read_ex", unless=(READ,), direction="read", moved=OutPointer(argument=4), success="one"
+        function="SSL_read_ex",
+        locate=True,
+        unless=(READ,),
+        direction="read",
+        moved=OutPointer(argument=4),
+        success="one",
     ),
-    # OpenSSL 3.3 added a flags argument, together with SSL_write_ex2.
+    # OpenSSL 3.3 added a flags argument, together with SSL_write_ex2. Without symbols the code tells.
     DataProbe(
         function=WRITE,
         locate=True,
@@ -64,31 +73,42 @@ PROBES: tuple[Probe, ...] = (
         direction="write",
         moved=OutPointer(argument=5),
     ),
-    DataProbe(function="SSL_write", unless=(WRITE,), direction="write"),
+    DataProbe(function=WRITE_WITH_FLAGS, locate=True, direction="write", moved=OutPointer(argument=5)),
+    DataProbe(function="SSL_write", locate=True, unless=(WRITE, WRITE_WITH_FLAGS), direction="write"),
     DataProbe(
         function="SSL_write_ex",
-        unless=(WRITE,),
+        locate=True,
+        unless=(WRITE, WRITE_WITH_FLAGS),
         direction="write",
         moved=OutPointer(argument=4),
         success="one",
     ),
     DataProbe(
         function="SSL_write_ex2",
-        unless=(WRITE,),
+        locate=True,
+        unless=(WRITE, WRITE_WITH_FLAGS),
         direction="write",
         moved=OutPointer(argument=5),
         success="one",
     ),
-    HandshakeProbe(function="SSL_do_handshake"),
-    BirthProbe(function="SSL_new"),
+    HandshakeProbe(function="SSL_do_handshake", locate=True),
+    BirthProbe(function="SSL_new", locate=True),
     # The handshake clears a used SSL object before it begins anew.
-    BirthProbe(function="SSL_clear", handle=1),
+    BirthProbe(function="SSL_clear", locate=True, handle=1),
     ReferenceProbe(function="SSL_up_ref"),
     FreeProbe(function="SSL_free"),
     RoleProbe(function="SSL_set_connect_state", role="client"),
     RoleProbe(function="SSL_set_accept_state", role="server"),
-    # SSL_set_tlsext_host_name is a macro for SSL_ctrl.
+    # SSL_set_tlsext_host_name is a macro for SSL_ctrl, which hands its arguments on to ssl3_ctrl.
     DetailProbe(function="SSL_ctrl", details=("sni",), value=4, condition="openssl_sets_server_name"),
+    DetailProbe(
+        function="ssl3_ctrl",
+        locate=True,
+        unless=("SSL_ctrl",),
+        details=("sni",),
+        value=4,
+        condition="openssl_sets_server_name",
+    ),
     DetailProbe(
         function="SSL_get0_alpn_selected",
         details=("alpn",),
@@ -105,10 +125,18 @@ OPENSSL = Library(
     name="openssl",
     title="OpenSSL",
     recognise=Recognise(symbols=SYMBOLS, not_strings=(BORINGSSL_SOURCE, *LIBRESSL_VERSIONS)),
-    version=VersionString(pattern=r"OpenSSL (\d+\.\d+\.\d+[a-z]*)[- ]", companion="libcrypto.so"),
+    # What the sources are called is text in libssl, the version in libcrypto: a library that links either
+    # one only, or both, does not fit.
+    embedded=Recognise(
+        strings=OPENSSL_VERSIONS,
+        every_string=(SOURCE,),
+        not_strings=(BORINGSSL_SOURCE, BORINGSSL_VERSION, *LIBRESSL_VERSIONS),
+    ),
+    version=VersionString(pattern=r"OpenSSL (\d+\.\d+\.\d+[a-z]*)[-+ ]", companion="libcrypto.so"),
     sonames=("libssl.so",),
     probes=PROBES,
     snippet="openssl.h",
+    locator_version=2,
 )
 
 LIBRESSL = Library(
@@ -119,10 +147,12 @@ LIBRESSL = Library(
         strings=LIBRESSL_VERSIONS,
         not_strings=(BORINGSSL_SOURCE,),
     ),
+    embedded=Recognise(strings=LIBRESSL_VERSIONS, every_string=(SOURCE,), not_strings=(BORINGSSL_SOURCE,)),
     version=VersionString(pattern=r"LibreSSL (\d+\.\d+\.\d+)"),
     sonames=("libssl.so",),
     probes=PROBES,
     snippet="openssl.h",
+    locator_version=2,
 )
 
 
@@ -132,8 +162,8 @@ def tlstap_libraries() -> Sequence[Library]:
 
 
 @hookimpl
-def tlstap_locate(image: ElfImage, library: Library, function: str) -> int | None:
-    return locate(image, function)
+def tlstap_locate(image: ElfImage, library: Library, function: str) -> Located | int | None:
+    return locate(image, function, signatures=library.name == OPENSSL.name)
 
 
 @hookimpl

@@ -1,56 +1,85 @@
-"""Finds the internal functions through which every read and write of OpenSSL goes, without symbols.
+"""Finds OpenSSL's functions by symbols; in a file without those, by their signature.
 
-SSL_read_ex hands its arguments (ssl, buffer, length, *moved) on to ssl_read_internal, which SSL_read calls
-too; likewise SSL_write, SSL_write_ex and ssl_write_internal. From 3.3 on SSL_write_ex jumps into
-SSL_write_ex2 (ssl, buffer, length, flags, *moved), which hands its five arguments on.
+Symbols do not tell everything. ssl_read_internal and ssl_write_internal, through which every read and write
+goes, have none in most builds. SSL_read_ex hands its arguments (ssl, buffer, length, *moved) on to
+ssl_read_internal, which SSL_read calls too; likewise SSL_write, SSL_write_ex and ssl_write_internal. From 3.3
+on SSL_write_ex jumps into SSL_write_ex2 (ssl, buffer, length, flags, *moved), which hands its five arguments
+on.
 
 So the internal function is the only place that both of a pair call and that is not exported. That alone is
 not enough: where the compiler inlined it (node's does), the pair shares some other helper. Therefore the _ex
 function must call it first of all and with its own arguments untouched, which also proves where they are.
-Nor is a symbol enough: node has one, for a copy that neither of the pair calls.
+Nor is a symbol enough: node has one, for a copy that neither of the pair calls; and where a linker has left
+out SSL_write_ex2 (cargo's has), only the arguments show that there are flags.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from tlstap.discovery.disassembly import call_targets, passes_arguments_on
-from tlstap.errors import ElfError
+from tlstap.errors import ElfError, NotLocatedError
+from tlstap.plugins.openssl import signature
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
+    from tlstap.discovery.symbols import Symbol, SymbolLookup
+    from tlstap.location import Located
 
+_DATA = ("SSL_read", "SSL_read_ex", "SSL_write", "SSL_write_ex", "SSL_write_ex2")
+_OTHERS = ("SSL_do_handshake", "SSL_new", "SSL_clear", "ssl3_ctrl")
 _PAIRS: dict[str, tuple[str, dict[str, int]]] = {
-    "ssl_read_internal": ("SSL_read", {"SSL_read_ex": 4}),
-    "ssl_write_internal": ("SSL_write", {"SSL_write_ex2": 5, "SSL_write_ex": 4}),
+    signature.READ: ("SSL_read", {"SSL_read_ex": 4}),
+    signature.WRITE: ("SSL_write", {"SSL_write_ex2": 5, "SSL_write_ex": 4}),
 }
 """For each function: a caller, and those that hand on their arguments (how many), the first that exists."""
 
+_lookups: WeakKeyDictionary[ElfImage, SymbolLookup] = WeakKeyDictionary()
 
-def locate(image: ElfImage, function: str) -> int | None:
-    """Address of ssl_read_internal or ssl_write_internal.
 
-    :return: None if it is not found without doubt.
+def locate(image: ElfImage, function: str, *, signatures: bool = True) -> Located | int | None:
+    """A function's address. Where one that carries data has a symbol, nothing is looked for without.
+
+    :param signatures: what the code of the image looks like is known.
+    :return: None if several functions have the name.
+    :raises NotLocatedError: it is not found without doubt; the message says at which step.
     """
-    pair = _PAIRS.get(function)
-    if pair is None:
-        return None
-    caller, forwarders = pair
-    symbols = image.symbols([function, caller, *forwarders])
+    lookup = _lookups.get(image)
+    if lookup is None:
+        lookup = _lookups[image] = image.find_symbols((*_DATA, *_OTHERS, *_PAIRS))
+    known = lookup.found.keys() | lookup.ambiguous.keys()
+    if known.isdisjoint(_DATA):
+        if not signatures:
+            raise NotLocatedError("no symbol, and how it looks without one is not known")
+        return signature.locate(image, function)
+    if function in _PAIRS:
+        return _internal(image, function, lookup.found)
+    if function in known:
+        return lookup.found[function].address if function in lookup.found else None
+    raise NotLocatedError("no symbol")
+
+
+def _internal(image: ElfImage, function: str, symbols: dict[str, Symbol]) -> int:
+    """Address of ssl_read_internal or ssl_write_internal."""
+    caller, forwarders = _PAIRS[function]
     forwarder = next((name for name in forwarders if name in symbols), None)
     if forwarder is None or caller not in symbols:
-        return None
+        raise NotLocatedError(
+            f"there are no symbols of {caller} and {' or '.join(forwarders)}, which call it"
+        )
+    pair = f"{caller} and {forwarder}"
     try:
         shared = call_targets(image, symbols[caller]) & call_targets(image, symbols[forwarder])
         if function in symbols:
-            address = symbols[function].address
-            return address if address in shared else None
-        candidates = shared - image.exported_addresses()
+            candidates = shared & {symbols[function].address}
+        else:
+            candidates = shared - image.exported_addresses()
         if len(candidates) != 1:
-            return None
+            raise NotLocatedError(f"{pair} call {len(candidates)} functions that it may be, not one")
         (address,) = candidates
         if not passes_arguments_on(image, symbols[forwarder], address, forwarders[forwarder]):
-            return None
-    except ElfError:
-        return None
+            raise NotLocatedError(f"{pair} call one function, but not with the arguments of {forwarder}")
+    except ElfError as error:
+        raise NotLocatedError(str(error)) from None
     return address

@@ -43,7 +43,13 @@ def request(method: str, target: str, port: int, *headers: str) -> bytes:
 def test_fetch(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, version: str) -> None:
     port = nginx.tls12_port if version == "1.2" else nginx.tls13_port
     program = bun.available()
-    command = [program, "-e", CLIENT, nginx.url("", port=port), nginx.certificates.authority]
+    command: list[str | Path] = [
+        program,
+        "-e",
+        CLIENT,
+        nginx.url("", port=port),
+        nginx.certificates.authority,
+    ]
     followed = follow(tlstap, nginx, command, program, plain_environment(tmp_path))
     client = only_client(followed.tracer, nginx, role=None)
     posted = request("POST", "/upload", port, f"Content-Length: {len(POSTED)}") + POSTED

@@ -44,7 +44,14 @@ def requests(port: int) -> bytes:
 def test_curl_cffi(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, library: Path, version: str) -> None:
     port = {"1.2": nginx.tls12_port, "1.3": nginx.tls13_port, "h2": nginx.http2_port}[version]
     browser = "chrome" if version == "h2" else ""
-    command = [sys.executable, "-c", CLIENT, nginx.url("", port=port), nginx.certificates.authority, browser]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        CLIENT,
+        nginx.url("", port=port),
+        nginx.certificates.authority,
+        browser,
+    ]
     # Of a package that isn't there, Python takes the installed one.
     environment = {**plain_environment(tmp_path), "PYTHONPATH": str(tmp_path)}
     followed = follow(tlstap, nginx, command, library, environment)

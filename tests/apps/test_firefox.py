@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import pages
 from tests.support.firefox import Firefox, installed, private_copy
 from tests.support.fixtures import RunTlstap
 from tests.support.nginx import NGINX, RANDOM, Nginx, page_files
 from tests.support.nss import in_use, without_unwind_table
-from tests.support.tracer import Tracer
 from tests.support.traffic import Traced, connections, losses, with_ports
 
 from tlstap import schema
@@ -86,30 +84,13 @@ class Visit:
         return {event.function for traced in self.connections for event in traced.events}
 
 
-def exchanges(tracer: Tracer, traced: Traced) -> list[schema.HttpEvent]:
-    """The http events of a connection."""
-    http = [event for event in tracer.events if isinstance(event, schema.HttpEvent)]
-    return [event for event in http if event.connection.id == traced.id]
-
-
 def check_http1(visit: Visit) -> None:
     """Each part of the page was loaded from 127.0.0.1, and the image also from localhost.
 
     Now and then Firefox loads the style sheet twice.
     """
-    files = page_files()
-    loaded = []
-    for traced in visit.connections:
-        for exchange in exchanges(visit.tracer, traced):
-            assert exchange.complete
-            assert exchange.request is not None
-            assert exchange.response is not None
-            assert exchange.request.method == "GET"
-            assert exchange.response.status == 200
-            name = exchange.request.target.removeprefix("/")
-            assert exchange.response.content == files[name], name
-            loaded.append((exchange.request.authority, name))
-    expected = {(f"127.0.0.1:{visit.port}", name) for name in files}
+    loaded = pages.http1(visit.tracer.events, visit.connections)
+    expected = {(f"127.0.0.1:{visit.port}", name) for name in page_files()}
     assert set(loaded) == {*expected, (f"localhost:{visit.port}", "image.png")}
     assert loaded.count((f"127.0.0.1:{visit.port}", "random.bin")) == 1
 
@@ -124,35 +105,14 @@ def test_http1(tlstap: RunTlstap, nginx: Nginx, home: Path, version: str) -> Non
     assert {traced.connection.tls_version for traced in visit.connections} == {f"TLSv{version}"}
 
 
-def frames(stream: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """HTTP/2 frames: type, stream number and payload; the stream must end with a frame's end."""
-    place = 0
-    while place < len(stream):
-        header = stream[place : place + 9]
-        assert len(header) == 9
-        length = int.from_bytes(header[:3], "big")
-        payload = stream[place + 9 : place + 9 + length]
-        assert len(payload) == length
-        yield header[3], int.from_bytes(header[5:], "big"), payload
-        place += 9 + length
-
-
 def test_http2(tlstap: RunTlstap, nginx: Nginx, home: Path) -> None:
     visit = Visit(tlstap, nginx, installed(), home, nginx.http2_port)
     visit.check()
     assert visit.functions() == LOCATED
-    bodies: list[bytes] = []
-    for traced in visit.connections:
-        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        assert traced.written.startswith(preface)
-        assert list(frames(traced.written.removeprefix(preface)))
-        data: dict[int, bytes] = defaultdict(bytes)
-        for kind, stream, payload in frames(traced.read):
-            if kind == 0:
-                data[stream] += payload
-        bodies += data.values()
-    digests = [hashlib.sha256(body).hexdigest() for body in bodies]
+    sent, received = pages.http2_bodies(visit.connections)
+    digests = [hashlib.sha256(body).hexdigest() for body in received]
 
+    assert sent == []
     assert digests.count(hashlib.sha256(RANDOM).hexdigest()) == 1
     assert digests.count(hashlib.sha256(page_files()["image.png"]).hexdigest()) == 2
     assert set(digests) == {hashlib.sha256(content).hexdigest() for content in page_files().values()}

@@ -1,4 +1,4 @@
-"""gRPC: a client and a server of its wheel, which has BoringSSL inside and no symbols; both ends are followed."""
+"""gRPC: client and server of its wheel, which has BoringSSL inside without symbols; both are followed."""
 
 from __future__ import annotations
 

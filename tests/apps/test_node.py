@@ -77,7 +77,7 @@ def requests(port: int) -> bytes:
 
 
 def test_client(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, program: Path) -> None:
-    command = [program, "-e", CLIENT, nginx.url(""), nginx.certificates.authority]
+    command: list[str | Path] = [program, "-e", CLIENT, nginx.url(""), nginx.certificates.authority]
     followed = follow(tlstap, nginx, command, program, plain_environment(tmp_path))
     client = only_client(followed.tracer, nginx, inferred=True)
 
@@ -95,7 +95,7 @@ def test_client(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, program: Path) 
 def test_server(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, program: Path) -> None:
     """curl asks it."""
     certificates = nginx.certificates
-    command = [program, "-e", SERVER, certificates.certificate, certificates.key]
+    command: list[str | Path] = [program, "-e", SERVER, certificates.certificate, certificates.key]
     running = c_programs.start(command, plain_environment(tmp_path))
     with tlstap("-p", running.pid) as tracer:
         tracer.wait_traced(program)

@@ -49,7 +49,7 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_pyopenssl(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, library: Path) -> None:
     (tmp_path / "requests").write_bytes(REQUESTS)
-    command = [
+    command: list[str | Path] = [
         sys.executable, "-c", CLIENT, str(nginx.port), nginx.certificates.authority,
         tmp_path / "requests", tmp_path / "answers",
     ]  # fmt: skip

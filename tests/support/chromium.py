@@ -40,17 +40,28 @@ class Visit:
     dom: str
 
 
+def command(url: str, folder: Path) -> list[str]:
+    """A command that loads a page with all that belongs to it and prints the DOM.
+
+    :param folder: for the profile; it must be empty.
+    """
+    assert EXECUTABLE.exists(), "there is no Chromium; `make test` installs it"
+    return [str(EXECUTABLE), *_OPTIONS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", url]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """For that command."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
+
+
 def visit(url: str, folder: Path) -> Visit:
     """Load a page with all that belongs to it; returns when all of Chromium has ended.
 
     :param folder: an empty folder for the profile and whatever else Chromium writes.
     :raises AssertionError: it failed, or took longer than a minute.
     """
-    assert EXECUTABLE.exists(), "there is no Chromium; `make test` installs it"
     dom, log = folder / "dom", folder / "log"
-    command = [EXECUTABLE, *_OPTIONS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", url]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
-    with group(command, environment, dom, log) as process:
+    with group(command(url, folder), environment(folder), dom, log) as process:
         network_pid = wait_until(lambda: _network_service(process), "Chromium's network service", 60)
         status = process.wait(timeout=60)
     assert status == 0, f"Chromium's exit status is {status}: {log.read_text()}"

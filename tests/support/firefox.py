@@ -88,7 +88,7 @@ class Firefox:
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(_PREFERENCES[name])});" for name in _PREFERENCES]
         (profile / "user.js").write_text("\n".join(lines) + "\n")
         picture, log = folder / "page.png", folder / "log"
-        command = [
+        command: list[str | Path] = [
             self.executable, "--headless", "--no-remote", "--profile", profile, "--screenshot", picture, url
         ]  # fmt: skip
         environment = {

@@ -72,3 +72,9 @@ def with_ports(found: Sequence[Traced], local: int, remote: int) -> Traced:
 def losses(events: Iterable[schema.Event]) -> list[schema.LostEvent]:
     """The lost events among them."""
     return [event for event in events if isinstance(event, schema.LostEvent)]
+
+
+def http_events(events: Iterable[schema.Event], of: Traced) -> list[schema.HttpEvent]:
+    """The http events of a connection."""
+    http = (event for event in events if isinstance(event, schema.HttpEvent))
+    return [event for event in http if event.connection.id == of.id]

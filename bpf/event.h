@@ -10,6 +10,7 @@ enum event_kind {
     EVENT_DETAIL = 5,
     EVENT_EXEC = 6,
     EVENT_EXIT = 7,
+    EVENT_EVIDENCE = 8,
 };
 
 /* event_header.flags and connection.flags */
@@ -82,6 +83,19 @@ struct detail_event {
     char text[DETAIL_BYTES];
 };
 
+/* What speaks for or against a probe that is on trial: a call, before the records with its bytes. By direction
+ * are the bytes that the thread moved on sockets during the call, and those that its process has moved
+ * altogether since it first called a function on trial. */
+struct evidence_event {
+    struct event_header header;
+    u64 asked; /* the length asked for */
+    u64 moved; /* the length that the call claims to have moved */
+    u64 in_call[2];
+    u64 in_process[2];
+    u32 direction;
+    u32 plausible; /* 1: handle, buffer and lengths can be what they are taken for */
+};
+
 /* A declared probe, as library.py has it. Argument numbers count from 1; 0 is the return value. */
 enum probe_kind {
     PROBE_DATA = 1,
@@ -125,4 +139,5 @@ struct probe {
     u8 vector; /* PROBE_DATA: `buffer` is an array of struct part, `length` their number */
     u16 pointer_offset;
     s32 pending[2]; /* return values of a call that took the bytes but has not sent them; 0: none */
+    u32 only_from;  /* 1: only calls that return to one of the map `call_sites` count */
 };

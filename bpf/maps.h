@@ -20,6 +20,24 @@ struct file_id {
 };
 BPF_HASH(filter_exes, struct file_id, u8, 256);
 
+/* Where calls of a probe with `only_from` return to, as the distance from the probe: the same in every process.
+ * `image` is 0 where the kernel does not tell it. */
+struct call_site {
+    u64 distance;
+    u32 probe;
+    u32 image;
+};
+BPF_HASH(call_sites, struct call_site, u8, 16384);
+
+/* ---- probes that must prove themselves ---- */
+BPF_HASH(trials, u32, u8, 4096); /* by image << 16 | probe */
+
+/* What a process with such probes has moved on its sockets, by direction. */
+struct traffic {
+    u64 moved[2];
+};
+BPF_TABLE("lru_hash", u32, struct traffic, traffic, 4096); /* by tgid */
+
 /* ---- counters, each per CPU ---- */
 enum counter {
     COUNT_LOST_EVENTS = 0,  /* records that found no room in the ring */
@@ -50,6 +68,9 @@ struct frame {
     u64 start_ns;
     u64 socket;       /* struct sock that the call used, 0 if none was seen */
     u64 known_socket; /* the connection's, whose address need not be read again */
+    u64 in_call[2];   /* bytes that the thread moved on sockets during the call, by direction */
+    u32 on_trial;
+    u32 implausible; /* it claims to have moved more than it was asked to */
     u16 probe;
     u16 image;
     u8 kind;

@@ -4,9 +4,24 @@
 
 #if defined(__x86_64__)
 #define STACK_POINTER_AT_ENTRY(ctx) (PT_REGS_SP(ctx) - 8) /* the return has popped its address */
+static __always_inline u64 return_address(struct pt_regs *ctx) {
+    u64 address = 0;
+    bpf_probe_read_user(&address, sizeof(address), (void *)PT_REGS_SP(ctx));
+    return address;
+}
 #else
 #define STACK_POINTER_AT_ENTRY(ctx) PT_REGS_SP(ctx)
+static __always_inline u64 return_address(struct pt_regs *ctx) {
+    return ctx->regs[30];
+}
 #endif
+
+/* Whether the call comes from one of the places that count. Both addresses move together. */
+static __always_inline bool from_call_site(struct pt_regs *ctx, u32 probe, u32 image) {
+    struct call_site site = {
+        .distance = return_address(ctx) - PT_REGS_IP(ctx), .probe = probe, .image = image};
+    return call_sites.lookup(&site) != 0;
+}
 
 /* The six arguments in registers. They are all read at once: picked by number from the context itself, clang
  * makes one load at a computed address of it, which the verifier forbids. */
@@ -85,7 +100,7 @@ static __always_inline struct thread *current_thread(u64 id) {
 }
 
 static __always_inline void push_frame(struct probe *probe, volatile struct arguments *arguments, u64 handle,
-                                       u64 stack_pointer, u16 index, u16 image) {
+                                       u64 stack_pointer, u16 index, u16 image, bool on_trial) {
     u64 id = bpf_get_current_pid_tgid();
     struct thread *thread = current_thread(id);
     if (!thread)
@@ -108,6 +123,10 @@ static __always_inline void push_frame(struct probe *probe, volatile struct argu
     frame->start_ns = bpf_ktime_get_ns();
     frame->socket = 0;
     frame->known_socket = 0;
+    frame->in_call[DIRECTION_READ] = 0;
+    frame->in_call[DIRECTION_WRITE] = 0;
+    frame->on_trial = on_trial;
+    frame->implausible = 0;
     frame->probe = index;
     frame->image = image;
     frame->kind = frame_kind(probe->kind);
@@ -142,10 +161,14 @@ static __always_inline void take_reference(u64 handle) {
         connection->references++;
 }
 
-static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image) {
+static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image, bool on_trial) {
     struct probe *probe = probes.lookup(&index);
     if (!probe || !probe->kind || !selected() || !wanted(ctx, index))
         return; /* blank: being detached */
+    if (probe->only_from && !from_call_site(ctx, index, image))
+        return;
+    if (on_trial)
+        watch_process();
     volatile struct arguments arguments;
     read_arguments(ctx, &arguments);
     u64 handle = argument(&arguments, probe->handle);
@@ -173,7 +196,7 @@ static __always_inline void enter(struct pt_regs *ctx, u32 index, u16 image) {
         take_role(handle, probe->role);
         return;
     }
-    push_frame(probe, &arguments, handle, PT_REGS_SP(ctx), index, image);
+    push_frame(probe, &arguments, handle, PT_REGS_SP(ctx), index, image, on_trial);
 }
 
 /* ---- exit ---- */
@@ -203,6 +226,7 @@ static __always_inline u64 moved_length(struct probe *probe, struct frame *frame
         bpf_probe_read_user(&moved, 8, (void *)frame->moved);
     if (probe->length && !probe->vector && moved > limit) {
         count(COUNT_IMPLAUSIBLE, 1);
+        frame->implausible = 1;
         return 0;
     }
     return moved;
@@ -313,10 +337,14 @@ static __always_inline struct frame *pop_frame(struct thread *thread, u64 stack_
 
 /* What a nested call learnt about the socket holds for the calls around it, as a conclusion. */
 static __always_inline void tell_outer(struct thread *thread, struct frame *frame) {
-    if (!thread->depth || !frame->socket)
+    if (!thread->depth)
         return;
     struct frame *outer = &thread->frames[(thread->depth - 1) & (MAX_DEPTH - 1)];
-    if (outer == frame || outer->socket || outer->known_socket)
+    if (outer == frame)
+        return;
+    outer->in_call[DIRECTION_READ] += frame->in_call[DIRECTION_READ];
+    outer->in_call[DIRECTION_WRITE] += frame->in_call[DIRECTION_WRITE];
+    if (!frame->socket || outer->socket || outer->known_socket)
         return;
     struct connection_key key = connection_key_of(frame->handle);
     struct connection *connection = connections.lookup(&key);
@@ -363,6 +391,8 @@ int on_exit(struct pt_regs *ctx) {
             exit_detail(frame, probe, returned);
         return 0;
     }
+    if (frame->on_trial)
+        emit_evidence(frame, connection, place);
     tell_outer(thread, frame);
     if (connection && probe->vector)
         emit_parts(ctx, frame, place);

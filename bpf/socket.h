@@ -49,18 +49,42 @@ static __always_inline void note_socket(u64 socket, bool received) {
     }
 }
 
+/* What is known of a call that is on trial is how it agrees with this. */
+static __always_inline void count_moved(u32 direction, s64 bytes) {
+    u64 id = bpf_get_current_pid_tgid();
+    u32 tgid = id >> 32;
+    if (bytes <= 0)
+        return;
+    struct traffic *process = traffic.lookup(&tgid);
+    if (!process)
+        return;
+    __sync_fetch_and_add(direction == DIRECTION_WRITE ? &process->moved[DIRECTION_WRITE]
+                                                      : &process->moved[DIRECTION_READ],
+                         bytes);
+    struct thread *thread = threads.lookup(&id);
+    if (!thread || !thread->depth)
+        return;
+    struct frame *frame = &thread->frames[(thread->depth - 1) & (MAX_DEPTH - 1)];
+    if (direction == DIRECTION_WRITE)
+        frame->in_call[DIRECTION_WRITE] += bytes;
+    else
+        frame->in_call[DIRECTION_READ] += bytes;
+}
+
 #endif
 
 #ifdef SOCKETS_TRACEPOINT
 
 int on_socket_send(struct bpf_raw_tracepoint_args *ctx) {
     note_socket(ctx->args[0], false);
+    count_moved(DIRECTION_WRITE, (s32)ctx->args[1]);
     return 0;
 }
 
 int on_socket_receive(struct bpf_raw_tracepoint_args *ctx) {
     if ((int)ctx->args[1] > 0)
         note_socket(ctx->args[0], true);
+    count_moved(DIRECTION_READ, (s32)ctx->args[1]);
     return 0;
 }
 
@@ -75,6 +99,16 @@ int on_tcp_sendmsg(struct pt_regs *ctx) {
 
 int on_tcp_recvmsg(struct pt_regs *ctx) {
     note_socket(PT_REGS_PARM1(ctx), true);
+    return 0;
+}
+
+int on_tcp_sendmsg_return(struct pt_regs *ctx) {
+    count_moved(DIRECTION_WRITE, (s32)PT_REGS_RC(ctx));
+    return 0;
+}
+
+int on_tcp_recvmsg_return(struct pt_regs *ctx) {
+    count_moved(DIRECTION_READ, (s32)PT_REGS_RC(ctx));
     return 0;
 }
 

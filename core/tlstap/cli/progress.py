@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tlstap.sinks.escape import escape
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -39,7 +41,13 @@ class ProgressLine:
         self._message = message
         if self._shown is not None:
             progress, task = self._shown
-            progress.update(task, description=message)
+            progress.update(task, description=message, total=self._total)
+
+    def look_into(self, path: str, done: int, total: int) -> None:
+        """A file is looked into: bytes that are done, bytes to do."""
+        self._total = total
+        self.describe(f"Looking into {escape(path)}")
+        self.update(min(done, total))
 
     def start(self) -> None:
         """Show the line after a second; for `progress`."""

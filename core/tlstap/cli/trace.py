@@ -14,10 +14,11 @@ import click
 from tlstap.cli.command import Command
 from tlstap.cli.messages import say
 from tlstap.cli.output import OutputArguments, open_output, output_options
-from tlstap.cli.progress import progress
-from tlstap.cli.values import byte_size, names, users
+from tlstap.cli.progress import ProgressLine, progress
+from tlstap.cli.values import byte_size, given_addresses, names, users
 
 if TYPE_CHECKING:
+    from tlstap.discovery.given import GivenAddress
     from tlstap.registry import Registry
     from tlstap.tracing.options import Options
     from tlstap.tracing.session import Session
@@ -80,6 +81,14 @@ TERMINATED = 128 + signal.SIGTERM
     default="auto",
     help="How to learn the addresses of connections. Default: the best that the kernel has.",
 )
+@click.option(
+    "--at",
+    "given",
+    multiple=True,
+    callback=given_addresses,
+    metavar="FILE:FUNCTION=ADDRESS",
+    help="Where a function is that tlstap does not find in a stripped file. Repeatable.",
+)
 @output_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -93,6 +102,7 @@ def command(
     buffer: int,
     attach: str,
     sockets: str,
+    given: tuple[GivenAddress, ...],
     output: OutputArguments,
     command: tuple[str, ...],
 ) -> int:
@@ -115,6 +125,7 @@ def command(
         command,
         attachment=None if attach == "auto" else Attachment[attach.upper()],
         sockets=None if sockets == "auto" else (Sockets[sockets.upper()],),
+        given=given,
     )
     return trace(load_registry(no_plugin), options, output)
 
@@ -125,15 +136,22 @@ def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
     from tlstap.pipeline import Passthrough, Pipeline
     from tlstap.tracing.session import Session
 
-    session = Session(registry, options, say)
     with open_output(output, registry.sinks) as emitter:
         pipeline = Pipeline(registry.protocols, on_problem=say) if emitter.wants_messages else Passthrough()
-        with progress("Looking for TLS libraries and compiling the BPF program"):
+        with progress("Looking for TLS libraries and compiling the BPF program") as line:
+            session = Session(registry, options, say, line.look_into)
             session.start()
         with session, _signals(session), ExitStack() as late:
             say_coverage(session)
+            looking = late.enter_context(LookingInto(session, output.is_on_terminal))
             writing = progress("Writing what was captured", enabled=not output.is_on_terminal)
-            for record in session.records(emitter.flush, ending=lambda: late.enter_context(writing)):
+
+            def idle() -> None:
+                emitter.flush()
+                looking.update()
+
+            for record in session.records(idle, ending=lambda: late.enter_context(writing)):
+                looking.give_way()
                 emitter.write(pipeline.feed(record))
             emitter.write(pipeline.finish(session.now()))
             emitter.flush()
@@ -141,6 +159,45 @@ def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
                 session.child.terminate()
         say_summary(session, emitter)
     return _status(session)
+
+
+class LookingInto:
+    """A bar for the large file that is looked into while tracing; it gives way to what is captured, if both
+    go to the terminal."""
+
+    def __init__(self, session: Session, gives_way: bool) -> None:
+        self._session = session
+        self._gives_way = gives_way
+        self._bar = ExitStack()
+        self._line: ProgressLine | None = None
+        self._ended = session.looked_into is None
+
+    def __enter__(self) -> LookingInto:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._end()
+
+    def update(self) -> None:
+        """Show how far it is."""
+        if self._ended:
+            return
+        found = self._session.looked_into
+        if found is None:
+            self._end()
+            return
+        if self._line is None:
+            self._line = self._bar.enter_context(progress("", total=found[2]))
+        self._line.look_into(*found)
+
+    def give_way(self) -> None:
+        """Something is about to be written."""
+        if self._gives_way and not self._ended:
+            self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._bar.close()
 
 
 def _status(session: Session) -> int:

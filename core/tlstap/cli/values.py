@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
+
+from tlstap.errors import UsageError
+
+if TYPE_CHECKING:
+    from tlstap.discovery.given import GivenAddress
 
 ALL = "all"
 _SIZE = re.compile(r"([0-9]{1,15})([KMG]?)(?:i?B)?", re.IGNORECASE)
@@ -66,6 +72,18 @@ def byte_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
 def names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[str]:
     """Names, repeated or separated by commas."""
     return frozenset(name for part in value for name in part.split(",") if name)
+
+
+def given_addresses(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[GivenAddress, ...]:
+    """FILE:FUNCTION=ADDRESS, repeated."""
+    from tlstap.discovery.given import GivenAddress
+
+    try:
+        return tuple(GivenAddress.parse(text) for text in value)
+    except UsageError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def users(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[int]:

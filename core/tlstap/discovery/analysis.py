@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlstap.discovery.disassembly import first_instruction
+from tlstap.discovery.given import GivenAddresses
 from tlstap.discovery.recognise import OpenBeside, find_version, recognise
 from tlstap.discovery.report import FoundFunction, FoundLibrary, ImageReport, Means, MissingFunction
 from tlstap.errors import ElfError, NotLocatedError
@@ -20,17 +21,29 @@ if TYPE_CHECKING:
 Locator = Callable[["ElfImage", "Library", str], "Located | int | None"]
 """Asks the plugin that declared the library for the address of a function."""
 
+NONE_GIVEN = GivenAddresses()
+
 
 def analyse(
-    image: ElfImage, libraries: Collection[Library], locator: Locator, open_beside: OpenBeside
+    image: ElfImage,
+    libraries: Collection[Library],
+    locator: Locator,
+    open_beside: OpenBeside,
+    given: GivenAddresses = NONE_GIVEN,
 ) -> ImageReport:
     """Everything that can be said of an image, reading nothing but it and its companions.
 
     :raise ElfError: if the image is malformed. A locator's failure is a problem in the report.
+    :raise UsageError: if an address that the user gave for it can't be one.
     """
     recognised, unsupported = recognise(image, libraries)
+    addresses = given.of(image.identity.device, image.identity.inode)
+    if addresses:
+        recognised = given.meant(image, recognised, libraries)
     problems: list[str] = []
-    found = [_analyse_library(image, library, locator, open_beside, problems) for library in recognised]
+    found = [
+        _analyse_library(image, library, locator, open_beside, addresses, problems) for library in recognised
+    ]
     return ImageReport(
         machine=image.machine,
         build_id=image.build_id,
@@ -51,7 +64,12 @@ def function_names(library: Library) -> dict[str, bool]:
 
 
 def _analyse_library(
-    image: ElfImage, library: Library, locator: Locator, open_beside: OpenBeside, problems: list[str]
+    image: ElfImage,
+    library: Library,
+    locator: Locator,
+    open_beside: OpenBeside,
+    addresses: Mapping[str, int],
+    problems: list[str],
 ) -> FoundLibrary:
     names = function_names(library)
     lookup = image.find_symbols(names)
@@ -59,7 +77,10 @@ def _analyse_library(
     missing = []
     for name, ask in names.items():
         try:
-            found = _find(image, library, name, lookup, locator if ask else None)
+            if name in addresses:
+                found = _Found(addresses[name], "user")
+            else:
+                found = _find(image, library, name, lookup, locator if ask else None)
             functions.append(_function(image, name, found))
         except _NotFoundError as error:
             missing.append(MissingFunction(name=name, reason=str(error)))

@@ -168,6 +168,9 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
     elif name == "pop":
         value = pushed.pop() if pushed else None
         _set(registers, register, value)
+    elif name in ("cdqe", "cdq", "cqo"):
+        for implied in ("rax", "rdx"):
+            registers.pop(implied, None)
     elif register is None:
         if not (_X86_READERS.fullmatch(name) or _X86_FIRST_ONLY.fullmatch(name)):
             registers.clear()
@@ -177,6 +180,8 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
         return
     elif name in ("mov", "movabs") and first in _X86_WIDE:
         _set(registers, register, _cut(_x86_value(second, registers), _width(first)))
+    elif name == "movsxd":
+        _set(registers, register, _extended(_x86_value(second, registers)))
     elif name == "lea" and first in _X86_WIDE:
         _set(registers, register, _cut(_x86_address(one, second, registers), _width(first)))
     elif name in ("xor", "sub") and first == second and first in _X86_WIDE:
@@ -242,6 +247,8 @@ def _step_aarch64(one: Instruction, registers: dict[str, int], pushed: list[int 
         if match:
             shift = int(match["shift"] or 0)
             value = registers[first] & ~(0xFFFF << shift) | int(match[1], 0) << shift
+    elif name == "sxtw":
+        value = _extended(_a64_value(rest, registers))
     elif name in ("add", "sub") and len(operands) >= 3:
         base = _a64_value(operands[1], registers)
         addend = _a64_value(", ".join(operands[2:]), registers)
@@ -274,6 +281,13 @@ def _a64_value(operand: str, registers: Constants) -> int | None:
 def _cut(value: int | None, width: int) -> int | None:
     """The part of a value that a register of this width holds; of an argument, that is all that matters."""
     return value if value is None or value in OWN_ARGUMENTS else value & width
+
+
+def _extended(value: int | None) -> int | None:
+    """The 64 bits that stand for a number of 32 bits with a sign."""
+    if value is None or value in OWN_ARGUMENTS:
+        return value
+    return ((value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000) & 0xFFFFFFFFFFFFFFFF
 
 
 def _sum(value: int | None, distance: int) -> int | None:

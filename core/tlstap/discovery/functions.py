@@ -95,6 +95,16 @@ class Functions:
         """Whether direct calls lead to its start."""
         return bounds.start in self._callers
 
+    def is_start(self, address: int) -> bool:
+        """Whether anything shows that a function begins there: what unwinds it, or leads to it."""
+        if address in self._callers:
+            return True
+        bounds = self._by_unwinding(address)
+        if bounds is not None:
+            return bounds.start == address
+        first = bisect_left(self._jumps, (address, 0))
+        return first < len(self._jumps) and self._jumps[first][0] == address
+
     def jumps_into(self, bounds: Bounds) -> list[tuple[int, int]]:
         """(target, address) of the jumps into it from outside."""
         first = bisect_left(self._jumps, (bounds.start, 0))

@@ -35,7 +35,7 @@ class FoundFunction(_Model):
     @property
     def on_trial(self) -> bool:
         """Whether a probe there must prove itself before it is believed."""
-        return self.means == "signature"
+        return self.means in ("signature", "user")
 
 
 class MissingFunction(_Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from tlstap.discovery import ldcache, processes
-from tlstap.discovery.analysis import Locator, analyse
+from tlstap.discovery.analysis import NONE_GIVEN, Locator, analyse
 from tlstap.discovery.cache import Entry, ReportCache
 from tlstap.discovery.elf import ElfImage
 from tlstap.discovery.elf_parts import ForeignElfError, NotElfError
 from tlstap.discovery.files import FileIdentity, digest, open_regular
+from tlstap.discovery.given import GivenAddresses
 from tlstap.discovery.processes import CodeMapping, Stamp, printable
 from tlstap.discovery.recognise import OpenBeside
 from tlstap.errors import ElfError, ProcessGoneError
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 DiagnosticKind = Literal["unreadable", "malformed", "foreign", "truncated"]
 
 _MAX_SUBJECTS = 10_000
+
+LARGE = 32 << 20
+"""Bytes of a file that is looked into later, when it is not known yet."""
+PASSES = 3
+"""How often a locator looks through the code of a file without symbols, about."""
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +49,33 @@ class Image:
     fd: int | None
     report: ImageReport
     pids: set[int] = field(default_factory=set)
+
+
+@dataclass(eq=False, slots=True)
+class LargeFile:
+    """A file that was put off because looking into it takes long. `examine` may be called in any thread,
+    once; then the scanner takes it in."""
+
+    identity: FileIdentity
+    path: str
+    fd: int
+    open_beside: OpenBeside
+    examine: Callable[[LargeFile, Callable[[int], None]], None]
+    pids: set[int] = field(default_factory=set)
+    entry: Entry | None = None
+    problem: ElfError | None = None
+
+    def look(self, progress: Callable[[int], None] = lambda size: None) -> None:
+        """Look into it.
+
+        :param progress: told of bytes that were looked through, about `work` altogether.
+        """
+        self.examine(self, progress)
+
+    @property
+    def work(self) -> int:
+        """How many bytes there are to look through, about."""
+        return PASSES * self.identity.size
 
 
 @dataclass(slots=True)
@@ -69,6 +102,9 @@ class Diagnostics:
         self.left_out.setdefault(kind, Diagnostic(0, message)).count += 1
 
 
+_Seen = dict[object, Image | LargeFile | None]
+
+
 class Scanner:
     """Keeps track of which files contain TLS code and which processes map them.
 
@@ -81,9 +117,20 @@ class Scanner:
     """
 
     def __init__(
-        self, libraries: Collection[Library], locator: Locator, cache: ReportCache | None = None
+        self,
+        libraries: Collection[Library],
+        locator: Locator,
+        cache: ReportCache | None = None,
+        *,
+        given: GivenAddresses = NONE_GIVEN,
+        put_off_large: bool = False,
     ) -> None:
+        """:param put_off_large: leave files that take long to `large`, for the caller to look into."""
         self.images: list[Image] = []
+        self.large: list[LargeFile] = []
+        self._given = given
+        self._put_off_large = put_off_large
+        self._put_off: dict[FileIdentity, LargeFile] = {}
         self.diagnostics = Diagnostics()
         self._libraries = tuple(libraries)
         self._locator = locator
@@ -107,6 +154,9 @@ class Scanner:
             if image.fd is not None:
                 os.close(image.fd)
                 image.fd = None
+        for large in self.large:
+            os.close(large.fd)
+        self.large.clear()
         self.images.clear()
         self._held.clear()
 
@@ -123,7 +173,7 @@ class Scanner:
         :return: images that were not known before.
         """
         before = len(self.images)
-        seen: dict[object, Image | None] = {}
+        seen: _Seen = {}
         everything = pids is None
         present = set(processes.pids()) - {os.getpid()} if pids is None else set(pids)
         for pid in present:
@@ -173,7 +223,7 @@ class Scanner:
 
     # Processes
 
-    def _scan_process(self, pid: int, seen: dict[object, Image | None], *, only_changed: bool) -> None:
+    def _scan_process(self, pid: int, seen: _Seen, *, only_changed: bool) -> None:
         try:
             stamp = processes.stamp(pid)
             if only_changed and self._stamps.get(pid) == stamp:
@@ -196,12 +246,10 @@ class Scanner:
 
     def _forget(self, pid: int) -> None:
         if self._stamps.pop(pid, None) is not None:
-            for image in self.images:
-                image.pids.discard(pid)
+            for pids in [one.pids for one in self.images] + [one.pids for one in self.large]:
+                pids.discard(pid)
 
-    def _look_at_mapping(
-        self, pid: int, namespace: object, mapping: CodeMapping, seen: dict[object, Image | None]
-    ) -> None:
+    def _look_at_mapping(self, pid: int, namespace: object, mapping: CodeMapping, seen: _Seen) -> None:
         """Each file once in a scan. Numbers of files repeat on btrfs, so the mount namespace counts too."""
         key = (namespace, mapping.device, mapping.inode, mapping.path)
         if key not in seen:
@@ -210,7 +258,7 @@ class Scanner:
         if image is not None:
             image.pids.add(pid)
 
-    def _open_mapping(self, pid: int, mapping: CodeMapping) -> Image | None:
+    def _open_mapping(self, pid: int, mapping: CodeMapping) -> Image | LargeFile | None:
         path = printable(mapping.path)
         try:
             path_fd = processes.mapped_file(pid, mapping)
@@ -229,7 +277,7 @@ class Scanner:
 
     # Files
 
-    def _look(self, path_fd: int, path: str, open_beside: OpenBeside) -> Image | None:
+    def _look(self, path_fd: int, path: str, open_beside: OpenBeside) -> Image | LargeFile | None:
         """The image of a file, known or new; None if it has no TLS code."""
         identity = FileIdentity.of(os.fstat(path_fd))
         # While we hold a file open, nothing else gets its inode; times change already when it is unlinked.
@@ -238,52 +286,108 @@ class Scanner:
             return held
         if identity in self._not_held:
             return self._not_held[identity]
-        entry = self._cache.get(identity) if self._cache else None
+        if identity in self._put_off:
+            return self._put_off[identity]
+        given = bool(self._given.of(identity.device, identity.inode))
+        entry = self._cache.get(identity) if self._cache and not given else None
         if entry is not None and entry.report is None:
             self._not_held[identity] = None
             return None
         fd = open_regular(path_fd)
         try:
             if entry is None or not _companions_unchanged(entry, open_beside):
-                entry = self._examine(fd, identity, path, open_beside)
-            if entry.report is None:
-                self._not_held[identity] = None
-                return None
-            image = Image(identity, path, None, entry.report)
-            if entry.places_probes:
-                image.fd, fd = fd, -1
-                self._held[identity.device, identity.inode] = image
-            else:
-                self._not_held[identity] = image
+                if self._put_off_large and identity.size > LARGE:
+                    large = LargeFile(identity, path, fd, open_beside, self._look_into)
+                    self._put_off[identity] = large
+                    self.large.append(large)
+                    fd = -1
+                    return large
+                try:
+                    entry = self._examine(fd, identity, path, open_beside)
+                except ElfError:
+                    self._not_held[identity] = None
+                    raise
+            image, taken = self._take(identity, path, fd, entry)
+            if taken:
+                fd = -1
+            return image
         finally:
             if fd >= 0:
                 os.close(fd)
-        self.images.append(image)
-        return image
 
-    def _examine(self, fd: int, identity: FileIdentity, path: str, open_beside: OpenBeside) -> Entry:
+    def _take(self, identity: FileIdentity, path: str, fd: int, entry: Entry) -> tuple[Image | None, bool]:
+        """The image that was found in a file, and whether it keeps the descriptor."""
+        if entry.report is None:
+            self._not_held[identity] = None
+            return None, False
+        image = Image(identity, path, None, entry.report)
+        if entry.places_probes:
+            image.fd = fd
+            self._held[identity.device, identity.inode] = image
+        else:
+            self._not_held[identity] = image
+        self.images.append(image)
+        return image, entry.places_probes
+
+    def _examine(
+        self,
+        fd: int,
+        identity: FileIdentity,
+        path: str,
+        open_beside: OpenBeside,
+        progress: Callable[[int], None] = lambda size: None,
+    ) -> Entry:
         """Analyse a file, unless one with the same content is in the cache."""
+        cache = None if self._given.of(identity.device, identity.inode) else self._cache
         try:
             with ElfImage.from_fd(fd, path) as elf:
-                if self._cache:
-                    known = self._cache.get_by_content(identity, elf.build_id, fd)
+                elf.progress = progress
+                if cache:
+                    known = cache.get_by_content(identity, elf.build_id, fd)
                     if known is not None and _companions_unchanged(known, open_beside):
-                        self._cache.put(identity, known)
+                        cache.put(identity, known)
                         return known
                 companions: dict[str, FileIdentity] = {}
-                report = analyse(elf, self._libraries, self._locator, _recording(open_beside, companions))
+                beside = _recording(open_beside, companions)
+                report = analyse(elf, self._libraries, self._locator, beside, self._given)
         except NotElfError:
             report, companions = None, {}
-        except ElfError:
-            self._not_held[identity] = None
-            raise
         if report is not None and not (report.libraries or report.unsupported or report.problems):
             report = None
         content = digest(fd) if report is not None and report.libraries else ""
         entry = Entry(report, content, companions)
-        if self._cache and FileIdentity.of(os.fstat(fd)) == identity:
-            self._cache.put(identity, entry)
+        if cache and FileIdentity.of(os.fstat(fd)) == identity:
+            cache.put(identity, entry)
         return entry
+
+    # Large files
+
+    def _look_into(self, large: LargeFile, progress: Callable[[int], None]) -> None:
+        try:
+            large.entry = self._examine(large.fd, large.identity, large.path, large.open_beside, progress)
+        except ElfError as error:
+            large.problem = error
+
+    def take_in(self, large: LargeFile) -> list[Image]:
+        """What was found in a file that was put off and has been looked into.
+
+        :return: the image, if it has TLS code.
+        """
+        self.large.remove(large)
+        del self._put_off[large.identity]
+        image, taken = None, False
+        if large.entry is not None:
+            image, taken = self._take(large.identity, large.path, large.fd, large.entry)
+        else:
+            self._not_held[large.identity] = None
+            kind: DiagnosticKind = "foreign" if isinstance(large.problem, ForeignElfError) else "malformed"
+            self.diagnostics.add(kind, large.identity, str(large.problem))
+        if not taken:
+            os.close(large.fd)
+        if image is None:
+            return []
+        image.pids |= large.pids
+        return [image]
 
 
 def _recording(open_beside: OpenBeside, companions: dict[str, FileIdentity]) -> OpenBeside:

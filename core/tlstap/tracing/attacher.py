@@ -8,16 +8,21 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tlstap.discovery.given import OPTION
 from tlstap.discovery.report import FoundLibrary
-from tlstap.discovery.scan import Image, Scanner
+from tlstap.discovery.scan import Image, LargeFile, Scanner
 from tlstap.errors import TlstapError
-from tlstap.library import Library
+from tlstap.library import DataProbe, Library
 from tlstap.schema import LibraryInfo
 from tlstap.tracing.engine import Engine, Site
+from tlstap.tracing.layout import DIRECTIONS
 from tlstap.tracing.machine import Machine, ProbedImage
 from tlstap.tracing.plan import ProbePoint, ProbeTable, missing_directions, plan
+from tlstap.tracing.trial import Trial, Trials
 
 RESCAN_SECONDS = 1.0
+LOOKOUT_SECONDS = 0.05
+"""While a large file is looked into, this often it is asked for."""
 LOOK_AGAIN_SECONDS = (0.02, 0.1, 0.4)
 """After a program was executed: its loader maps the libraries a moment later."""
 
@@ -39,9 +44,15 @@ class Attacher:
     """
 
     def __init__(
-        self, engine: Engine, table: ProbeTable, machine: Machine, libraries: Collection[Library]
+        self,
+        engine: Engine,
+        table: ProbeTable,
+        machine: Machine,
+        libraries: Collection[Library],
+        trials: Trials,
     ) -> None:
         self.coverage = Coverage()
+        self._trials = trials
         self._engine = engine
         self._table = table
         self._machine = machine
@@ -90,7 +101,7 @@ class Attacher:
             f"{library.title} is there, but no function to {' or '.join(lacking)} with was found ({reasons})"
         )
         if stand_in is None:
-            self._problem(image, f"{what}; see tlstap inspect")
+            self._problem(image, f"{what}; tlstap inspect says more, {OPTION} gives an address by hand")
         else:
             self._problem(image, f"{what}; falling back on {stand_in.title}")
 
@@ -111,25 +122,92 @@ class Attacher:
             path=image.path,
             build_id=image.report.build_id,
         )
+        sites = self._sites(found, points)
+        if any(site.on_trial for site in sites) and not self._engine.counts_traffic:
+            self._problem(
+                image,
+                f"{library.title} is there, but its functions were found by what they look like, and nothing "
+                "can prove them right on this kernel (that takes BTF, and Linux 6.3 or kprobes)",
+            )
+            return None
         try:
-            sites = self._sites(found, points)
             functions = {self._table.index(point.probe): point.function for point in points}
             probed = ProbedImage(library, info, image, functions)
-            self._engine.attach(image.fd, self._machine.add_image(probed), sites)
+            number = self._machine.add_image(probed)
+            self._put_on_trial(probed, number, sites, points)
+            self._engine.attach(image.fd, number, sites)
         except TlstapError as error:
             self._problem(image, str(error))
             return None
         return probed
 
     def _sites(self, found: FoundLibrary, points: Iterable[ProbePoint]) -> list[Site]:
-        offsets = {function.name: function.probe_offset for function in found.functions}
+        functions = {function.name: function for function in found.functions}
         return [
-            Site(self._table.index(point.probe), point.address, offsets[point.function], point.needs_return)
+            Site(
+                self._table.index(point.probe),
+                point.address,
+                functions[point.function].probe_offset,
+                point.needs_return,
+                functions[point.function].on_trial,
+                functions[point.function].return_addresses,
+            )
             for point in points
         ]
 
+    def _put_on_trial(
+        self, probed: ProbedImage, number: int, sites: Sequence[Site], points: Sequence[ProbePoint]
+    ) -> None:
+        """Functions that move data and were found by signature are shown when they have proven themselves."""
+        trials = {
+            site.probe: Trial(point.function, DIRECTIONS.index(point.probe.direction))
+            for site, point in zip(sites, points, strict=True)
+            if site.on_trial and isinstance(point.probe, DataProbe)
+        }
+        if trials:
+            key = number if self._engine.numbers_images else 0
+            self._trials.add(key, number, f"{probed.library.title}, {probed.info.path}", trials)
+
     def _problem(self, image: Image, what: str) -> None:
         self.coverage.problems.append(f"{image.path}: {what}")
+
+
+class Lookout:
+    """Looks into large files in a thread of its own, one at a time, while tracing goes on.
+
+    `file` and `done` (bytes) say how far it is; `file` is None when there is nothing to look into.
+    """
+
+    def __init__(self) -> None:
+        self.file: LargeFile | None = None
+        self.done = 0
+        self._thread: threading.Thread | None = None
+
+    def start(self, large: LargeFile) -> None:
+        """Begin with a file; only when `ended` has given the last one."""
+        self.file, self.done = large, 0
+        self._thread = threading.Thread(target=self._look, name="tlstap-lookout", daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        if self.file is not None:
+            self.file.look(self._advance)
+
+    def _advance(self, size: int) -> None:
+        self.done += size
+
+    def ended(self) -> LargeFile | None:
+        """The file that has been looked into, once."""
+        large = self.file
+        if large is None or self._thread is None or self._thread.is_alive():
+            return None
+        self.file = self._thread = None
+        return large
+
+    def wait(self) -> None:
+        """Until the file that is looked into is done with."""
+        if self._thread is not None:
+            self._thread.join()
 
 
 class Watch(threading.Thread):
@@ -154,6 +232,7 @@ class Watch(threading.Thread):
         self._attacher = attacher
         self._pids = pids
         self._tell = tell
+        self.lookout = Lookout()
         self._due: deque[tuple[float, int]] = deque()
         self._wanted = threading.Condition()
         self._ending = False
@@ -170,6 +249,7 @@ class Watch(threading.Thread):
         rescan = time.monotonic() + RESCAN_SECONDS
         while not self._ending:
             pids = self._take_due(rescan)
+            self._look_into_large_files()
             again = time.monotonic() >= rescan
             if again:
                 rescan = time.monotonic() + RESCAN_SECONDS
@@ -185,6 +265,13 @@ class Watch(threading.Thread):
             found += self._scanner.scan([pid])
         return found + self._scanner.scan(self._pids()) if again else found
 
+    def _look_into_large_files(self) -> None:
+        if (large := self.lookout.ended()) is not None:
+            self._attach(self._scanner.take_in(large))
+            self._scanner.save()
+        if self.lookout.file is None and self._scanner.large:
+            self.lookout.start(self._scanner.large[0])
+
     def _attach(self, images: list[Image]) -> None:
         if not images:
             return
@@ -196,6 +283,8 @@ class Watch(threading.Thread):
         """Wait for processes that are to be looked at, at most until then."""
         with self._wanted:
             if not self._ending:
+                if self.lookout.file is not None:
+                    until = min(until, time.monotonic() + LOOKOUT_SECONDS)
                 next_due = min((moment for moment, _ in self._due), default=until)
                 self._wanted.wait(max(0.0, min(next_due, until) - time.monotonic()))
             now = time.monotonic()
@@ -210,3 +299,4 @@ class Watch(threading.Thread):
             self._ending = True
             self._wanted.notify()
         self.join()
+        self.lookout.wait()

@@ -28,6 +28,8 @@ def captured_stderr() -> Iterator[Callable[[], str]]:
 
 def close_in_background(descriptors: Sequence[int]) -> None:
     """Close descriptors in a child, whose copies are then the last ones."""
+    if not descriptors:
+        return
     reader, writer = os.pipe()
     if os.fork():
         os.close(reader)

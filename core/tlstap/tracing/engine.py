@@ -35,7 +35,12 @@ _WORDS_OF_THE_TOOL = 1500
 
 _SOCKET_HOOKS: Mapping[Sockets, tuple[tuple[str, str], ...]] = {
     Sockets.TRACEPOINT: (("on_socket_send", "sock_send_length"), ("on_socket_receive", "sock_recv_length")),
-    Sockets.KPROBE: (("on_tcp_sendmsg", "tcp_sendmsg"), ("on_tcp_recvmsg", "tcp_recvmsg")),
+    Sockets.KPROBE: (
+        ("on_tcp_sendmsg", "tcp_sendmsg"),
+        ("on_tcp_recvmsg", "tcp_recvmsg"),
+        ("on_tcp_sendmsg_return", "tcp_sendmsg"),
+        ("on_tcp_recvmsg_return", "tcp_recvmsg"),
+    ),
     Sockets.SYSCALL: (("on_syscall", "sys_enter"),),
     Sockets.NONE: (),
 }
@@ -43,12 +48,18 @@ _SOCKET_HOOKS: Mapping[Sockets, tuple[tuple[str, str], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a probe goes in a file: `address` is the ELF virtual address, `offset` the file offset of it."""
+    """Where a probe goes in a file: `address` is the ELF virtual address, `offset` the file offset of it.
+
+    `on_trial`: its calls come with evidence. `return_addresses`: the only calls that count return to one of
+    these (ELF virtual addresses), if the probe is declared so.
+    """
 
     probe: int
     address: int
     offset: int
     needs_return: bool
+    on_trial: bool = False
+    return_addresses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +103,9 @@ class Engine:
         self.attachment = attachment or (Attachment.MULTI if facts.uprobe_multi else Attachment.SINGLE)
         self.ring_bytes = ring_bytes
         self._table = table
-        self._links: list[int] = []
-        self._events: list[int] = []
+        self._links: dict[int, list[int]] = {}
+        self._events: dict[int, list[int]] = {}
+        self._last_event = 0
         self._programs: dict[str, Any] = {}
         self._build(snippets, facts, filters, sockets or facts.socket_means())
         try:
@@ -162,7 +174,10 @@ class Engine:
         for function, hook in _SOCKET_HOOKS[sockets]:
             if sockets is Sockets.KPROBE:
                 self._load(function, self._bpf.KPROBE)
-                _words(f"kprobe {hook}", partial(self._bpf.attach_kprobe, hook, fn_name=function))
+                attach = (
+                    self._bpf.attach_kretprobe if function.endswith("_return") else self._bpf.attach_kprobe
+                )
+                _words(f"kprobe {hook}", partial(attach, event=hook, fn_name=function))
             else:
                 self._attach_raw(function, hook)
 
@@ -257,40 +272,58 @@ class Engine:
 
     # ---- uprobes ----
 
+    @property
+    def numbers_images(self) -> bool:
+        """Whether records tell the number of the image; without cookies it is always 0."""
+        return self.attachment is Attachment.MULTI
+
     def attach(self, fd: int, image: int, sites: Sequence[Site]) -> None:
         """Put the probes of a file in place, for all processes, present and future.
 
         :param fd: the file, open; exactly this inode is probed.
-        :param image: the number that records of these probes carry (0 with single attachment).
+        :param image: the number that records of these probes carry, if `numbers_images`.
         """
         path = f"/proc/self/fd/{fd}"
-        if self.attachment is Attachment.MULTI:
+        for site in sites:
+            self._prepare(site, image if self.numbers_images else 0)
+        if self.numbers_images:
             self._attach_multi(path, image, sites)
         else:
-            self._attach_singly(path, sites)
+            self._attach_singly(path, image, sites)
+
+    def _prepare(self, site: Site, image: int) -> None:
+        """What the programs look up about a site."""
+        if site.on_trial:
+            self._write("trials", _trial_key(image, site.probe), b"\1")
+        for address in site.return_addresses:
+            distance = (address - site.address) % (1 << 64)
+            self._write("call_sites", layout.CALL_SITE.pack(distance, site.probe, image), b"\1")
 
     def _attach_multi(self, path: str, image: int, sites: Sequence[Site]) -> None:
         # Returns first: a call that is entered is then always seen to return.
         returning = [site for site in sites if site.needs_return]
+        links = self._links.setdefault(image, [])
         for function, places, on_return in ((EXIT, returning, True), (ENTER, list(sites), False)):
             if places:
                 program = self._programs[function]
                 offsets = [site.offset for site in places]
-                cookies = [image << 16 | site.probe for site in places]
-                self._links.append(attach_uprobes(program.fd, path, offsets, cookies, on_return=on_return))
+                cookies = [site.on_trial << 32 | image << 16 | site.probe for site in places]
+                links.append(attach_uprobes(program.fd, path, offsets, cookies, on_return=on_return))
 
-    def _attach_singly(self, path: str, sites: Sequence[Site]) -> None:
+    def _attach_singly(self, path: str, image: int, sites: Sequence[Site]) -> None:
+        events = self._events.setdefault(image, [])
         for site in sites:
             entry = self._load(entry_name(site.probe), self._bpf.KPROBE)
             if site.needs_return:
-                self._attach_event(self._programs[EXIT].fd, path, site.offset, on_return=True)
-            self._attach_event(entry.fd, path, site.offset, on_return=False)
+                events.append(self._attach_event(self._programs[EXIT].fd, path, site.offset, on_return=True))
+            events.append(self._attach_event(entry.fd, path, site.offset, on_return=False))
 
-    def _attach_event(self, program_fd: int, path: str, offset: int, *, on_return: bool) -> None:
+    def _attach_event(self, program_fd: int, path: str, offset: int, *, on_return: bool) -> int:
         """BCC's own attach_uprobe leaves out the last argument of the C function, so that the kernel takes
         whatever is on the stack for the offset of a counter in the probed program, to be incremented."""
         library = self._bpf.lib
-        name = f"tlstap_{os.getpid()}_{len(self._events)}".encode()
+        self._last_event += 1
+        name = f"tlstap_{os.getpid()}_{self._last_event}".encode()
         reference_counter = 0
         any_process = -1
         with captured_stderr() as words:
@@ -299,7 +332,13 @@ class Engine:
             )
         if event < 0:
             raise KernelError(f"the kernel refused a probe on {path}: {_last(words())}")
-        self._events.append(event)
+        return event
+
+    def detach_image(self, image: int) -> None:
+        """Take the probes of one attached file away."""
+        for link in self._links.pop(image, []):
+            os.close(link)
+        close_in_background(self._events.pop(image, []))
 
     def detach(self) -> None:
         """Take the uprobes away; what is in the ring and the maps can still be read.
@@ -308,15 +347,39 @@ class Engine:
         silenced at once (by blank declarations; a disabled event still runs its program), and a process of
         its own waits for their removal, so that the caller need not.
         """
-        if self._links:  # each waits 40 ms for the kernel, so all together
+        links = [link for image in self._links.values() for link in image]
+        if links:  # each waits 40 ms for the kernel, so all together
             with ThreadPoolExecutor(MAX_CLOSERS) as pool:
-                list(pool.map(os.close, self._links))
+                list(pool.map(os.close, links))
         self._links.clear()
-        if self._events:
+        events = [event for image in self._events.values() for event in image]
+        if events:
             for index in range(len(self._table)):
                 self._write("probes", _u32(index), bytes(layout.PROBE.size))
-            close_in_background(self._events)
-            self._events.clear()
+            close_in_background(events)
+        self._events.clear()
+
+    # ---- probes on trial ----
+
+    @property
+    def counts_traffic(self) -> bool:
+        """Whether what processes move on their sockets is known, so that there can be evidence."""
+        return self.sockets in (Sockets.TRACEPOINT, Sockets.KPROBE)
+
+    def end_trial(self, image: int, probe: int) -> None:
+        """The calls of a probe need no longer come with evidence."""
+        table = self._map("trials")
+        with contextlib.suppress(KeyError):
+            del table[table.Key.from_buffer_copy(_trial_key(image, probe))]
+
+    def traffic(self, tgid: int) -> tuple[int, int]:
+        """Bytes that a process has received and sent since it first called a function on trial."""
+        table = self._map("traffic")
+        try:
+            received, sent = layout.TRAFFIC.unpack(bytes(table[table.Key.from_buffer_copy(_u32(tgid))]))
+        except KeyError:
+            return 0, 0
+        return received, sent
 
     def close(self) -> None:
         """Detach everything and give the maps back."""
@@ -355,6 +418,10 @@ def _words(what: str, action: Callable[[], object]) -> None:
 
 def _last(words: str) -> str:
     return words.strip()[-_WORDS_OF_THE_TOOL:]
+
+
+def _trial_key(image: int, probe: int) -> bytes:
+    return _u32(image << 16 | probe)
 
 
 def _u32(value: int) -> bytes:

@@ -21,6 +21,7 @@ class EventKind(IntEnum):
     DETAIL = 5
     EXEC = 6
     EXIT = 7
+    EVIDENCE = 8
 
 
 class Flag(IntFlag):
@@ -94,8 +95,8 @@ HEADER = Struct("=" + _HEADER)
 """struct event_header: time_ns, handle, generation, tgid, tid, uid, probe, image, kind, flags, detail,
 comm, address (raw, see ADDRESS)."""
 
-KIND_OFFSET = 40
-"""Of `kind` in struct event_header (two bytes)."""
+PROBE_OFFSET, IMAGE_OFFSET, KIND_OFFSET = 36, 38, 40
+"""Of fields of struct event_header (two bytes each)."""
 
 DATA = Struct("=" + _HEADER + "QQQII")
 """struct data_event: the header, then offset, length, duration_ns, direction, captured."""
@@ -106,13 +107,17 @@ HANDSHAKE = Struct("=" + _HEADER + "Q")
 END = Struct("=" + _HEADER + "QQQ")
 """struct end_event: the header, then bytes read, bytes written, handshake_ns."""
 
+EVIDENCE = Struct("=" + _HEADER + "QQQQQQII")
+"""struct evidence_event: the header, then asked, moved, in_call (received, sent), in_process (received,
+sent), direction, plausible."""
+
 DETAIL = Struct("=" + _HEADER + "256s")
 """struct detail_event: the header, then the text; `detail` of the header is its length in bytes."""
 
 ADDRESS = Struct("=16s16sIHH")
 """struct address: local, remote, local_port, remote_port, family."""
 
-PROBE = Struct("=10BHBBHii")
+PROBE = Struct("=10BHBBHiiI")
 """struct probe, see PROBE_FIELDS."""
 
 PROBE_FIELDS = (
@@ -132,6 +137,7 @@ PROBE_FIELDS = (
     "pointer_offset",
     "pending[0]",
     "pending[1]",
+    "only_from",
 )
 
 CONNECTION_KEY = Struct("=QII")
@@ -143,6 +149,12 @@ references, unopened, flags, handshake_done, details, image, probe, held, addres
 
 ENDED_KEY = Struct("=QIIQ")
 """struct ended_key: handle, tgid, zero, generation."""
+
+CALL_SITE = Struct("=QII")
+"""struct call_site: distance from the probe (modulo 2**64), probe, image."""
+
+TRAFFIC = Struct("=QQ")
+"""struct traffic: bytes received, bytes sent."""
 
 FILE_ID = Struct("=QQ")
 """struct file_id: inode, device as the kernel counts it (major << 20 | minor)."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tlstap.discovery.given import GivenAddress
 from tlstap.errors import UsageError
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import Attachment, Sockets
@@ -20,7 +21,8 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to trace. `attachment` and `sockets` override what the kernel offers."""
+    """How to trace. `attachment` and `sockets` override what the kernel offers; `given` are addresses of
+    functions that tlstap does not find itself."""
 
     filters: Filters = field(default_factory=Filters)
     duration: float | None = None
@@ -28,6 +30,12 @@ class Options:
     command: Sequence[str] = ()
     attachment: Attachment | None = None
     sockets: Sequence[Sockets] | None = None
+    given: Sequence[GivenAddress] = ()
+
+    @property
+    def given_files(self) -> list[str]:
+        """The files for which addresses are given."""
+        return list(dict.fromkeys(one.file for one in self.given))
 
     def check(self) -> None:
         """:raises UsageError: the size of the buffer is impossible."""

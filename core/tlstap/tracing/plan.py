@@ -85,6 +85,7 @@ def pack(probe: Probe) -> bytes:
     fields = dict.fromkeys(PROBE_FIELDS, 0)
     fields["kind"] = ProbeKind[probe.kind.upper()]
     fields["handle"] = probe.handle
+    fields["only_from"] = int(probe.only_from)
     match probe.kind:
         case "data":
             fields |= _data_fields(probe)

@@ -18,7 +18,7 @@ PREAMBLE = """\
 """
 
 BEFORE_SNIPPETS = ("event.h", "maps.h", "emit.h", "filter.h", "connection.h", "socket.h", "data.h")
-AFTER_SNIPPETS = ("held.h", "packet.h", "parts.h", "detail.h", "probe.h", "process.h")
+AFTER_SNIPPETS = ("held.h", "packet.h", "parts.h", "detail.h", "trial.h", "probe.h", "process.h")
 
 ENTER = "on_enter"
 EXIT = "on_exit"
@@ -29,7 +29,7 @@ JUMPS = {ENTER: 0, PARTS: 1}
 _COOKIE_ENTRY = f"""
 int {ENTER}(struct pt_regs *ctx) {{
     u64 cookie = bpf_get_attach_cookie(ctx);
-    enter(ctx, cookie & 0xffff, cookie >> 16);
+    enter(ctx, cookie & 0xffff, cookie >> 16 & 0xffff, cookie >> 32);
     return 0;
 }}
 """
@@ -48,7 +48,7 @@ int {ENTER}(struct pt_regs *ctx) {{
     u64 id = bpf_get_current_pid_tgid();
     u32 *probe = entered.lookup(&id);
     if (probe)
-        enter(ctx, *probe, 0);
+        enter(ctx, *probe, 0, trials.lookup(probe) != 0);
     return 0;
 }}
 """

@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ from typing import Self
 from tlstap.discovery import processes
 from tlstap.discovery.cache import ReportCache
 from tlstap.discovery.command import files_of_command
-from tlstap.discovery.scan import Image, Scanner
+from tlstap.discovery.files import FileIdentity
+from tlstap.discovery.given import GivenAddresses
+from tlstap.discovery.scan import Image, LargeFile, Scanner
 from tlstap.errors import ElfError, ProcessGoneError
 from tlstap.library import Library
 from tlstap.records import Lost, TraceRecord
@@ -39,6 +42,7 @@ from tlstap.tracing.plan import ProbeTable
 from tlstap.tracing.priority import Priority
 from tlstap.tracing.reader import Reader
 from tlstap.tracing.ring import Ring
+from tlstap.tracing.trial import Suspect, Trials
 
 DRAIN_SECONDS = 0.004
 """The ring is drained at least this often while records are looked at."""
@@ -50,6 +54,9 @@ FAR_BEHIND = 32 << 20
 """If so many bytes are held back, looking at them is urgent."""
 
 HOUSEKEEPING_SECONDS = 1.0
+TRIAL_SECONDS = 0.02
+"""While records are held back, this often it is asked whether what was written has been sent."""
+
 FAST_SHARE = 16
 """If more than this part of the ring was filled when it was drained, the next draining is urgent."""
 
@@ -62,19 +69,29 @@ class Session:
                 ...
 
     :param tell: called with lines about what is found or can't be traced while tracing, from any thread.
+    :param progress: called while a large file is looked into before the trace: its path, bytes that are done,
+        bytes to do.
     :raises TlstapError: from `__enter__`, if tracing can't begin.
     """
 
-    def __init__(self, registry: Registry, options: Options, tell: Tell = lambda line: None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        options: Options,
+        tell: Tell = lambda line: None,
+        progress: Callable[[str, int, int], None] = lambda path, done, total: None,
+    ) -> None:
         self.child: Child | None = None
         self.summary = Summary()
         self._registry = registry
         self._options = options
         self._tell = tell
+        self._progress = progress
         self._started = self._stopping = self._hurry = False
         self._deadline: float | None = None
         self._ended_unheard: list[Totals] = []
         self._housekeeping_due = 0.0
+        self._trials_due = 0.0
         self._lost_seen = 0
         self._command_files: list[str] = []
         self._wake: Callable[[], None] = lambda: None
@@ -122,7 +139,10 @@ class Session:
         _allow_many_files()  # not for the command, which has begun with its own limit
         # All known libraries are looked for, so that one that was not asked for is never taken for another.
         known = self._registry.libraries.values()
-        self.scanner = Scanner(known, self._registry.locate, ReportCache(known))
+        given = GivenAddresses(options.given, options.filters.libraries)
+        self.scanner = Scanner(
+            known, self._registry.locate, ReportCache(known), given=given, put_off_large=True
+        )
         self._cleanup.callback(self.scanner.close)
         table = ProbeTable(libraries)
         with ThreadPoolExecutor(1) as pool:
@@ -130,9 +150,11 @@ class Session:
             scan = pool.submit(self._scan)
             self._make_engine(table, libraries, facts, filters)
             images = scan.result()
-        attacher = Attacher(self.engine, table, self._machine, libraries)
+        self._trials = Trials(self._withdraw, self.engine.traffic, self.engine.end_trial)
+        attacher = Attacher(self.engine, table, self._machine, libraries, self._trials)
         self.coverage: Coverage = attacher.coverage
         attacher.attach(images)
+        self._look_into_asked_for(attacher)
         self.scanner.save()
         self._watch = Watch(self.scanner, attacher, self._pids_to_scan, self._tell_found)
         if self.child is not None:
@@ -164,12 +186,40 @@ class Session:
         self._wake = self._reader.wake
         self._cleanup.callback(self._reader.close)
 
+    def _look_into_asked_for(self, attacher: Attacher) -> None:
+        """Large files of the processes and commands that the user named: there the trace begins with them."""
+        filters = self._options.filters
+        command = {FileIdentity.of(Path(path).stat()) for path in self._command_files if Path(path).exists()}
+        named = {FileIdentity.of(Path(path).stat()) for path in self._options.given_files}
+        for large in list(self.scanner.large):
+            if large.pids & filters.pids or large.identity in command | named:
+                done = 0
+
+                def advance(size: int, large: LargeFile = large) -> None:
+                    nonlocal done
+                    done += size
+                    self._progress(large.path, done, large.work)
+
+                self._progress(large.path, 0, large.work)
+                large.look(advance)
+                attacher.attach(self.scanner.take_in(large))
+
+    @property
+    def looked_into(self) -> tuple[str, int, int] | None:
+        """The large file that is looked into while tracing: its path, bytes that are done, bytes to do."""
+        lookout = self._watch.lookout
+        large = lookout.file
+        if large is None:
+            return (self.scanner.large[0].path, 0, self.scanner.large[0].work) if self.scanner.large else None
+        return large.path, lookout.done, large.work
+
     def _scan(self) -> list[Image]:
         """The images that are there now, or soon will be."""
         pids = self._pids_to_scan()
         images = self.scanner.scan(pids)
         if pids is None:
             images += self.scanner.scan_ldcache()
+        images += self.scanner.scan_files(self._options.given_files)
         if self.child is not None:
             self._command_files = files_of_command(self._options.command, os.environ)
             for path in self._command_files:
@@ -271,8 +321,9 @@ class Session:
             if not self._reader.backlog:
                 idle()
                 priority.raise_()
-                self._reader.wait(self._time_left())
+                self._reader.wait(min(self._time_left(), TRIAL_SECONDS if self._trials.holding else math.inf))
             yield from self._records_for(DRAIN_SECONDS)
+            yield from self._look_at_trials()
             yield from self._keep_house()
         self.engine.detach()
         ending()
@@ -306,12 +357,27 @@ class Session:
 
     def _records_for(self, seconds: float) -> Iterator[TraceRecord]:
         until = time.monotonic() + seconds
-        backlog, take = self._reader.backlog, self._tracker.take
+        backlog, take, believe = self._reader.backlog, self._tracker.take, self._trials.take
         while backlog:
             self.summary.records += 1
-            yield from take(self._reader.next())
+            for raw in believe(self._reader.next()):
+                yield from take(raw)
             if time.monotonic() >= until:
                 return
+
+    def _look_at_trials(self) -> Iterator[TraceRecord]:
+        """Records that are held back until something proves them."""
+        now = time.monotonic()
+        if self._trials.holding and not self._reader.backlog and now >= self._trials_due:
+            self._trials_due = now + TRIAL_SECONDS
+            for raw in self._trials.look_again():
+                yield from self._tracker.take(raw)
+
+    def _withdraw(self, suspect: Suspect, why: str) -> None:
+        """A function turned out not to be what its signature says. The reader can't wait for the kernel."""
+        for image in suspect.images:
+            threading.Thread(target=self.engine.detach_image, args=(image,), name="tlstap-withdraw").start()
+        self._tell(why)
 
     def _keep_house(self) -> Iterator[TraceRecord]:
         """Once a second: connections whose end found no room in the ring, processes whose end did not."""
@@ -339,6 +405,8 @@ class Session:
         """After detaching: what is in the ring, then the ends."""
         ended = [*self._ended_unheard, *self.engine.take_ended()]
         yield from self._captured()
+        for raw in self._trials.finish():
+            yield from self._tracker.take(raw)
         if self._reader.backlog:
             self._tracker.why_missing = NOT_WAITED_FOR
         for totals in ended:

@@ -41,8 +41,10 @@ SYMBOLS = ("SSL_read", "SSL_write", "SSL_new", "SSL_free", "SSL_ctrl")
 BORINGSSL_SOURCE = "ssl_lib.cc\0"
 # Those of before 2017 carry those of C sources, and OpenSSL's version.
 BORINGSSL_VERSION = "(compatible; BoringSSL)"
+# LibreSSL has this one too, but none of what 1.1.0 brought. The version as text is not in every program:
+# from 3.0 on it comes with the function that tells it.
 SOURCE = "ssl_lib.c\0"
-OPENSSL_VERSIONS = ("OpenSSL 1.0.", "OpenSSL 1.1.", "OpenSSL 3.", "OpenSSL 4.")
+OPENSSL_MARKS = ("statem_lib.c\0", "OpenSSL 1.0.")
 LIBRESSL_VERSIONS = ("LibreSSL 2.", "LibreSSL 3.", "LibreSSL 4.")
 
 # SSL_peek and SSL_peek_ex are no reads: their bytes come again with the next read. SSL_read_early_data and
@@ -125,10 +127,8 @@ OPENSSL = Library(
     name="openssl",
     title="OpenSSL",
     recognise=Recognise(symbols=SYMBOLS, not_strings=(BORINGSSL_SOURCE, *LIBRESSL_VERSIONS)),
-    # What the sources are called is text in libssl, the version in libcrypto: a library that links either
-    # one only, or both, does not fit.
     embedded=Recognise(
-        strings=OPENSSL_VERSIONS,
+        strings=OPENSSL_MARKS,
         every_string=(SOURCE,),
         not_strings=(BORINGSSL_SOURCE, BORINGSSL_VERSION, *LIBRESSL_VERSIONS),
     ),

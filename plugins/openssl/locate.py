@@ -39,7 +39,7 @@ _lookups: WeakKeyDictionary[ElfImage, SymbolLookup] = WeakKeyDictionary()
 
 
 def locate(image: ElfImage, function: str, *, signatures: bool = True) -> Located | int | None:
-    """A function's address. Where one that carries data has a symbol, nothing is looked for without.
+    """A function's address.
 
     :param signatures: what the code of the image looks like is known.
     :return: None if several functions have the name.
@@ -48,16 +48,26 @@ def locate(image: ElfImage, function: str, *, signatures: bool = True) -> Locate
     lookup = _lookups.get(image)
     if lookup is None:
         lookup = _lookups[image] = image.find_symbols((*_DATA, *_OTHERS, *_PAIRS))
-    known = lookup.found.keys() | lookup.ambiguous.keys()
-    if known.isdisjoint(_DATA):
-        if not signatures:
-            raise NotLocatedError("no symbol, and how it looks without one is not known")
-        return signature.locate(image, function)
-    if function in _PAIRS:
+    complete = _is_complete(lookup)
+    if function in _PAIRS and complete:
         return _internal(image, function, lookup.found)
-    if function in known:
-        return lookup.found[function].address if function in lookup.found else None
-    raise NotLocatedError("no symbol")
+    if function in lookup.found and function not in _PAIRS:
+        return lookup.found[function].address
+    if function in lookup.ambiguous:
+        return None
+    if complete:
+        raise NotLocatedError("no symbol")
+    if not signatures:
+        raise NotLocatedError("no symbol, and how it looks without one is not known")
+    return signature.locate(image, function)
+
+
+def _is_complete(lookup: SymbolLookup) -> bool:
+    """Whether functions that carry data and have no symbol are not there. A program may export a few."""
+    known = lookup.found.keys() | lookup.ambiguous.keys()
+    tables = {lookup.found[name].table for name in _DATA if name in lookup.found}
+    ambiguous = not lookup.ambiguous.keys().isdisjoint(_DATA)
+    return known >= {"SSL_read", "SSL_write"} or not tables <= {"dynsym"} or ambiguous
 
 
 def _internal(image: ElfImage, function: str, symbols: dict[str, Symbol]) -> int:

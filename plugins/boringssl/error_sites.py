@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SOURCE = b"ssl_lib.cc\0"
 ERR_LIB_SSL = 16
+MAX_REASON = 0xFFF
+"""An error is one number, which has twelve bits for its reason."""
+MAX_LINE = 0xFFFF
 MIN_SITES = 8
 """Fewer places are not the library: each version has more than twenty."""
 MAX_REFERENCES = 2000
@@ -72,6 +75,10 @@ class ErrorSites:
         """The lines that report a reason, in their order."""
         return sorted({site.line for site in self.sites if site.reason == reason})
 
+    def lines_in(self, function: int) -> frozenset[int]:
+        """The lines that report an error in a function, whatever the reason."""
+        return frozenset(site.line for site in self.sites if site.function == function)
+
     def holders(self, line: int) -> set[int]:
         """The functions in which a line reports an error."""
         return {site.function for site in self.sites if site.line == line}
@@ -95,16 +102,16 @@ def _references(image: ElfImage) -> tuple[int, list[int]]:
 
 
 def _place(call: Call, source: int) -> tuple[int, int] | None:
-    """(line, reason) of a call that reports an error. Link-time optimisation drops the unused argument."""
-    library, *rest = call.arguments
-    if library != ERR_LIB_SSL:
+    """(line, reason) of a call that reports an error. Link-time optimisation drops arguments that are the
+    same in all calls: the one that means nothing, the library where there is no other."""
+    arguments = call.arguments
+    if source not in arguments[1:-1]:
         return None
-    match rest:
-        case [0, int(reason), int(file), int(line), *_] if file == source:
-            return line, reason
-        case [int(reason), int(file), int(line), *_] if file == source:
-            return line, reason
-    return None
+    file = arguments.index(source, 1)
+    reason, line = arguments[file - 1], arguments[file + 1]
+    if arguments[: file - 1] not in ((ERR_LIB_SSL, 0), (ERR_LIB_SSL,), ()) or reason is None or line is None:
+        return None
+    return (line, reason) if 0 < reason <= MAX_REASON and 0 < line <= MAX_LINE else None
 
 
 def _shown(name: bytes) -> str:

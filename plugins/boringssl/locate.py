@@ -19,6 +19,7 @@ two words (a pointer and a length) that the other only reads. Each step has one 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -39,6 +40,11 @@ NULL_SSL_CTX = 185
 INVALID_SERVER_NAME = 213
 SSL_HANDSHAKE_FAILURE = 215
 UNINITIALIZED = 226
+
+MAX_LOOKERS = 16
+"""Functions that SSL_peek was inlined into; each is searched for in all of the code."""
+
+_FIRST, _SECOND, _THIRD, *_ = OWN_ARGUMENTS
 
 _Answer = Located | NotLocatedError
 
@@ -93,6 +99,7 @@ class _Model:
     def __init__(self, image: ElfImage) -> None:
         self._image = image
         self._sites = ErrorSites(image)
+        self._around = [self._sites.functions]
         self._codes: dict[int, Code] = dict(self._sites.code)
         failed = self._sites.lines(SSL_HANDSHAKE_FAILURE)
         if len(failed) != 2:
@@ -104,50 +111,60 @@ class _Model:
     # ---- the functions ----
 
     def write(self) -> Located:
-        """SSL_write."""
+        """SSL_write: hands its buffer on to a method of the connection."""
         holders = self._sites.holders(self._write_failed) & self._sites.holders(self._write_begins)
-        return Located(self._only(holders, "write"), by_signature=True)
+        sending = {holder for holder in holders if self._sends(holder)}
+        if holders - sending:
+            raise NotLocatedError(f"it was inlined into other functions ({_shown(holders - sending)})")
+        return self._found(self._innermost(sending, "write"))
 
     def handshake(self) -> Located:
         """SSL_do_handshake: inlined into SSL_connect and SSL_accept, it is the one that others call."""
         (line, *others) = self._sites.lines(CONNECTION_TYPE_NOT_SET) or [0]
         if others or not 0 < line < self._read_begins:
             raise NotLocatedError("not exactly one line, before those of reading, reports a missing role")
-        holders = self._sites.holders(line)
         callers = [*self._readers(), self.write().address]
-        called = {holder for holder in holders if all(self._passes(caller, holder, 1) for caller in callers)}
-        return Located(self._only(called, "perform the handshake for those that read and write"), True)
+        called = {
+            holder
+            for holder in self._sites.holders(line)
+            if all(self._may_pass(caller, holder) for caller in callers)
+        }
+        return self._found(self._only(called, "perform the handshake for those that read and write"))
 
     def new(self) -> Located:
         """SSL_new."""
         return self._by_one_line(NULL_SSL_CTX, 0, self._read_begins)
 
     def server_name(self) -> Located:
-        """SSL_set_tlsext_host_name."""
-        return self._by_one_line(INVALID_SERVER_NAME, self._write_failed, None)
+        """SSL_set_tlsext_host_name: passes the name, its second argument, on as the first."""
+        found = self._by_one_line(INVALID_SERVER_NAME, self._write_failed, None)
+        if not self._hands_on(found.address, _SECOND):
+            raise NotLocatedError("what reports an invalid server name was not called with it")
+        return found
 
     def read(self) -> Located:
         """SSL_read."""
-        peek, takers = self._takers()
-        own = [taker for taker in takers if self._is_read(taker, peek)]
-        if not own and takers:
-            raise NotLocatedError(f"it was inlined into {len(takers)} functions")
-        return Located(self._only(set(own), "take what was read"), by_signature=True)
+        _, takers, itself = self._taking()
+        if itself is None:
+            what = f"it was inlined into {len(takers)} functions" if takers else "nothing takes what was read"
+            raise NotLocatedError(what)
+        return self._found(itself)
 
     def peek(self) -> Located:
         """SSL_peek, for the functions that SSL_read was inlined into."""
-        peek, takers = self._takers()
-        inlined = [taker for taker in takers if not self._is_read(taker, peek)]
+        peek, takers, itself = self._taking()
+        inlined = takers - {itself}
         if not inlined:
             raise NotLocatedError("SSL_read was not inlined into any other function, so that one is probed")
         if peek is None:
             raise NotLocatedError("SSL_read was inlined together with it")
         returns = []
-        for code in map(self._code, inlined):
+        for code in map(self._code, sorted(inlined)):
             calls = code.calls_of(peek)
             if not calls:
                 raise NotLocatedError("SSL_read was inlined together with it into some functions")
             returns += [code.instructions[call].next for call in calls]
+        self._found(peek)
         return Located(peek, by_signature=True, return_addresses=tuple(sorted(returns)))
 
     # ---- reading ----
@@ -159,35 +176,44 @@ class _Model:
             raise NotLocatedError("no function holds both lines that reading reports errors with")
         return readers
 
-    def _takers(self) -> tuple[int | None, list[int]]:
-        """(SSL_peek, if it exists by itself; the functions that take what was read away)."""
+    def _taking(self) -> tuple[int | None, set[int], int | None]:
+        """(SSL_peek, if it exists by itself; the functions that take what was read away; the one of them that
+        is SSL_read)."""
         candidates = self._peekers()
-        taking = {one for one in candidates if self._takes(one, self._read_words(one))}
-        looking = candidates - taking
-        if not looking:
-            return None, sorted(taking)
-        peek = self._only(looking, "look at what was read")
-        looked_at = self._read_words(peek)
-        taking.update(one for one in self._callers(peek) - {peek} if self._takes(one, looked_at))
-        return peek, sorted(taking)
+        takers = {one for one in candidates if self._takes(one, self._read_words(one))}
+        lookers = candidates - takers
+        if len(lookers) > MAX_LOOKERS:
+            raise NotLocatedError(f"{len(lookers)} functions look at what was read")
+        called = set()
+        for looker in lookers:
+            words_of_it = self._read_words(looker)
+            callers = {one for one in self._callers(looker) - lookers if self._takes(one, words_of_it)}
+            if callers:
+                called.add(looker)
+                takers |= callers
+        if called:
+            peek = self._only(called, "look at what was read, and are called by others that take it")
+        else:
+            peek = None
+        own = {taker for taker in takers if self._is_read(taker, peek)}
+        innermost = {one for one in own if self._is_inside(one, own - {one})}
+        return peek, takers, innermost.pop() if len(innermost) == 1 else None
 
     def _peekers(self) -> set[int]:
-        """The functions that report what SSL_peek reports; before that had anything to report, those that
-        call ssl_read_impl and are not SSL_shutdown."""
-        writer = self.write().address
-        lines = [
-            line
+        """The functions that read and report what SSL_peek reports; before that had anything to report, those
+        that call ssl_read_impl and are not SSL_shutdown."""
+        readers = self._readers()
+        reporting = {
+            holder
             for line in self._sites.lines(SHOULD_NOT_HAVE_BEEN_CALLED)
-            if self._read_failed < line < self._write_begins and self._sites.holders(line) != {writer}
-        ]
-        if len(lines) > 1:
-            raise NotLocatedError(f"{len(lines)} lines report what only SSL_peek should")
-        if lines:
-            return self._sites.holders(lines[0])
-        (reader, *others) = sorted(self._readers())
-        if others:
-            return {reader, *others} - self._shutdown()
-        found = self._callers(reader) - self._shutdown()
+            if self._read_failed < line < self._write_begins
+            for holder in self._sites.holders(line)
+            if holder in readers or any(self._code(holder).calls_of(reader) for reader in readers)
+        }
+        if reporting:
+            return reporting
+        (reader, *others) = sorted(readers)
+        found = ({reader, *others} if others else self._callers(reader)) - self._shutdown()
         if not found:
             raise NotLocatedError("nothing calls the function that reads")
         return found
@@ -206,23 +232,49 @@ class _Model:
         return any(one in written and one + WORD in written for one in pairs)
 
     def _is_read(self, taker: int, peek: int | None) -> bool:
-        """Whether it is SSL_read itself: it hands on its own arguments."""
+        """Whether it is SSL_read itself, or does as that does: it hands on its own arguments."""
         if peek is not None and self._code(taker).calls_of(peek):
             return self._passes(taker, peek, 3)
         readers = self._readers()
         if taker in readers:
-            return self._passes(taker, self.handshake().address, 1)
-        return any(self._passes(taker, reader, 1) for reader in readers)
+            reads = self._passes(taker, self.handshake().address, 1)
+        else:
+            reads = any(self._passes(taker, reader, 1) for reader in readers)
+        return reads and self._hands_on(taker, _SECOND)  # copies to its buffer
+
+    # ---- writing ----
+
+    def _sends(self, function: int) -> bool:
+        """Whether it passes its own three arguments on: the connection first, buffer and length together."""
+        return any(
+            passed[0] == _FIRST and (_SECOND, _THIRD) in pairwise(passed[1:])
+            for passed in self._passed(function)
+        )
 
     # ---- means ----
 
+    def _found(self, function: int) -> Located:
+        """:raises NotLocatedError: nothing shows that a function begins there."""
+        if not any(functions.is_start(function) for functions in self._around):
+            raise NotLocatedError(f"nothing shows that a function begins at {function:#x}, as it would")
+        return Located(function, by_signature=True)
+
     def _by_one_line(self, reason: int, after: int, before: int | None) -> Located:
+        """The function that alone reports something, and nothing that others on the wrong side report."""
         lines = self._sites.lines(reason)
         if len(lines) != 1 or lines[0] <= after or (before is not None and lines[0] >= before):
             raise NotLocatedError(
                 f"{len(lines)} lines report the reason {reason} that one in its place should"
             )
-        return Located(self._only(self._sites.holders(lines[0]), f"report the reason {reason}"), True)
+        function = self._only(self._sites.holders(lines[0]), f"report the reason {reason}")
+        held = self._sites.lines_in(function)
+        if any(line <= after or (before is not None and line >= before) for line in held):
+            raise NotLocatedError(f"it was inlined into another function ({function:#x})")
+        known = self._readers() | self._sites.holders(self._write_failed)
+        code = self._code(function)
+        if any(code.calls_of(one) for one in known):
+            raise NotLocatedError(f"it was inlined into another function ({function:#x})")
+        return self._found(function)
 
     def _last(self, reason: int, after: int, before: int, what: str) -> int:
         lines = [line for line in self._sites.lines(reason) if after < line < before]
@@ -232,14 +284,24 @@ class _Model:
 
     def _only(self, functions: set[int], what: str) -> int:
         if len(functions) != 1:
-            found = ", ".join(f"{one:#x}" for one in sorted(functions)[:4]) or "none"
-            raise NotLocatedError(f"{len(functions)} functions {what} ({found}), not 1")
+            raise NotLocatedError(f"{len(functions)} functions {what} ({_shown(functions)}), not 1")
         return next(iter(functions))
+
+    def _innermost(self, functions: set[int], what: str) -> int:
+        """The one that was inlined into the others."""
+        innermost = {one for one in functions if self._is_inside(one, functions - {one})}
+        return self._only(innermost or functions, what)
+
+    def _is_inside(self, function: int, others: set[int]) -> bool:
+        """Whether other functions report all that it does, and more."""
+        lines = self._sites.lines_in(function)
+        return all(lines < self._sites.lines_in(other) for other in others)
 
     def _callers(self, function: int) -> set[int]:
         """The functions that call one."""
         calls = self._sites.functions.callers(function)
         around = Functions(self._image, calls, self._image.progress) if calls else self._sites.functions
+        self._around.append(around)
         callers = set()
         for call in calls:
             owner = around.owner(call)
@@ -251,15 +313,38 @@ class _Model:
         return callers
 
     def _passes(self, caller: int, callee: int, count: int) -> bool:
-        """Whether a function calls another with its own first arguments."""
-        own = OWN_ARGUMENTS[:count]
+        """Whether a function calls another, from wherever it does so, with its own first arguments."""
+        code = self._code(caller)
+        own = {
+            call.address
+            for call in code.calls
+            if call.target == callee and call.arguments[:count] == OWN_ARGUMENTS[:count]
+        }
+        return bool(own) and own.issuperset(code.calls_of(callee))
+
+    def _may_pass(self, caller: int, callee: int) -> bool:
+        """Whether a function calls another with its own first argument, as far as that can be told: a
+        compiler that knows what a callee leaves alone does not load it again."""
         return any(
-            call.target == callee and call.arguments[:count] == own for call in self._code(caller).calls
+            call.target == callee and call.arguments[0] in (_FIRST, None) for call in self._code(caller).calls
         )
+
+    def _hands_on(self, function: int, argument: int) -> bool:
+        """Whether it calls any function with one of its own arguments as the first."""
+        return any(passed[0] == argument for passed in self._passed(function))
+
+    def _passed(self, function: int) -> list[tuple[int | None, ...]]:
+        """What it passes to whatever it calls."""
+        code = self._code(function)
+        return [*code.through_pointers, *(call.arguments for call in code.calls)]
 
     def _code(self, function: int) -> Code:
         """The code of a function that reports errors, or calls one that does."""
         return self._codes[function]
+
+
+def _shown(functions: set[int]) -> str:
+    return ", ".join(f"{one:#x}" for one in sorted(functions)[:4]) or "none"
 
 
 _STEPS = {

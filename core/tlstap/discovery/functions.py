@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tlstap.discovery.code_scan import Progress, code_references
@@ -96,14 +97,17 @@ class Functions:
         return bounds.start in self._callers
 
     def is_start(self, address: int) -> bool:
-        """Whether anything shows that a function begins there: what unwinds it, or leads to it."""
-        if address in self._callers:
-            return True
-        bounds = self._by_unwinding(address)
-        if bounds is not None:
-            return bounds.start == address
-        first = bisect_left(self._jumps, (address, 0))
-        return first < len(self._jumps) and self._jumps[first][0] == address
+        """Whether something shows that a function begins there: what unwinds it, what leads to it, or that
+        it is aligned behind the end of another."""
+        bounds = self.bounds(address)
+        if bounds is None or bounds.start != address:
+            return False
+        return (
+            address % _ALIGNMENT == 0
+            or self.is_entered(bounds)
+            or self._by_unwinding(address) is not None
+            or any(target == address for target, _ in self.jumps_into(bounds))
+        )
 
     def jumps_into(self, bounds: Bounds) -> list[tuple[int, int]]:
         """(target, address) of the jumps into it from outside."""
@@ -136,10 +140,12 @@ class Functions:
         return self._swept[window]
 
     def _sweep(self, window: range) -> list[int]:
-        called = sorted(target for target in self._callers if target in window and self._may_begin(target))
-        if not called:
+        targets = {target for target in self._callers if target in window}
+        surely = sorted(target for target in targets if self._is_entry(target))
+        if not surely:
             return []
-        code = list(decode(self._image, called[0], window.stop))
+        code = _decode_window(self._image, surely, window.stop)
+        called = sorted({*surely, *_behind_ends(code, targets)})
         branched = {one.target for one in code if one.flow in ("branch", "jump") and one.target is not None}
         starts = set(called)
         reach = 0
@@ -154,33 +160,46 @@ class Functions:
                 starts.add(begin)
         return sorted(starts)
 
-    def _may_begin(self, address: int) -> bool:
-        """Whether what looks like a call that leads there may be one: it stands where a function can."""
+    def _is_entry(self, address: int) -> bool:
+        """Whether what looks like a call that leads there surely is one: it is aligned, or not alone."""
         if self._image.machine == "aarch64":
             return address % 4 == 0
-        if address % _ALIGNMENT == 0 or len(self._callers[address]) > 1:
-            return True
-        before = self._image.read(address - 1, 1) if self._image.is_code(address - 1) else b"\xcc"
-        return before in (b"\xcc", b"\xc3", b"\x90")
+        return address % _ALIGNMENT == 0 or len(self._callers[address]) > 1
+
+
+def _decode_window(image: ElfImage, surely: Sequence[int], end: int) -> list[Instruction]:
+    """The instructions from the first function on; what is none ends at the next function."""
+    return [one for start, stop in pairwise((*surely, end)) for one in decode(image, start, stop)]
+
+
+def _behind_ends(code: Sequence[Instruction], targets: set[int]) -> set[int]:
+    """The targets that stand where a function can: behind an instruction that never goes on, and padding."""
+    found = set()
+    ended = False
+    for one in code:
+        if ended and one.address in targets:
+            found.add(one.address)
+        ended = one.flow in ("end", "jump") or (ended and is_padding(one))
+    return found
 
 
 def _behind(code: Sequence[Instruction], index: int, branched: set[int]) -> int | None:
     """Where the next function begins, if one ends with this instruction and nothing leads beyond it.
 
-    A call that never returns ends one too; it shows by padding behind it up to an aligned address that
-    nothing jumps to.
+    A call that never returns ends one too, and so does a jump to a computed address that is no switch; they
+    show by padding behind them up to an aligned address that nothing jumps to.
     """
     one = code[index]
     if one.flow not in ("end", "jump", "call"):
         return None
+    surely = one.flow != "call" and (one.flow != "jump" or one.target is not None)
     padded = False
     for following in code[index + 1 :]:
         if following.address in branched:
             return None
         if not is_padding(following):
-            if one.flow == "call" and not (padded and following.address % _ALIGNMENT == 0):
-                return None
-            return following.address
+            aligned = padded and following.address % _ALIGNMENT == 0
+            return following.address if surely or aligned else None
         padded = True
     return None
 

@@ -51,7 +51,7 @@ def test_fetch(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, version: str) ->
         nginx.certificates.authority,
     ]
     followed = follow(tlstap, nginx, command, program, plain_environment(tmp_path))
-    client = only_client(followed.tracer, nginx, role=None)
+    client = only_client(followed.tracer, nginx, roles=[None])
     posted = request("POST", "/upload", port, f"Content-Length: {len(POSTED)}") + POSTED
 
     assert [json.loads(line).encode() for line in followed.output] == [JSON, UPLOADED]

@@ -41,7 +41,7 @@ class Visit:
             self.visit = chromium.visit(nginx.url("/post.html", port=port), home)
         assert TITLE in self.visit.dom
         assert losses(self.tracer.events) == []
-        self.connections = clients(self.tracer, nginx, role=None)
+        self.connections = clients(self.tracer, nginx, roles=[None])
         self.check()
 
     def check(self) -> None:

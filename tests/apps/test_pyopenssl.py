@@ -56,7 +56,7 @@ def test_pyopenssl(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path, library: Pat
     # Of a package that isn't there, Python takes the installed one.
     environment = {**plain_environment(tmp_path), "PYTHONPATH": str(tmp_path)}
     followed = follow(tlstap, nginx, command, library, environment)
-    client = only_client(followed.tracer, nginx, role="client" if library == module(MODULE) else None)
+    client = only_client(followed.tracer, nginx, roles=["client" if library == module(MODULE) else None])
 
     assert followed.output == ["end"]
     assert client.written == REQUESTS

@@ -9,10 +9,10 @@ functions but never changes that order.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlstap.discovery.call_arguments import Call, Code, read_code
+from tlstap.discovery.call_arguments import Code, read_code
 from tlstap.discovery.code_scan import code_references
 from tlstap.discovery.functions import Functions
 from tlstap.discovery.strings import find_strings
@@ -31,6 +31,9 @@ MIN_SITES = 8
 """Fewer places are not the library: each version has more than twenty."""
 MAX_REFERENCES = 2000
 """A library has up to about eighty."""
+
+
+Arguments = tuple[int | None, ...]
 
 
 class ErrorSite(NamedTuple):
@@ -54,14 +57,14 @@ class ErrorSites:
             owner.start: read_code(image, self.functions, owner) for owner in self._owners(references)
         }
         found = [
-            (call.target, ErrorSite(*place, code.entry))
+            (target, ErrorSite(*place, code.entry))
             for code in self.code.values()
-            for call in code.calls
-            if (place := _place(call, source))
+            for target, arguments in _calls(code)
+            if (place := _place(arguments, source))
         ]
         if not found:
             raise NotLocatedError(f"no error is reported with the name of {_shown(SOURCE)}")
-        # All are calls of one function, or of a linkage stub that leads to it.
+        # All are calls of one function, of a linkage stub that leads to it, or through a pointer to it.
         reporter, _ = Counter(target for target, _ in found).most_common(1)[0]
         self.sites = sorted({site for target, site in found if target == reporter})
         if len(self.sites) < MIN_SITES:
@@ -101,10 +104,15 @@ def _references(image: ElfImage) -> tuple[int, list[int]]:
     return source, [one.address for one in references if one.target == source]
 
 
-def _place(call: Call, source: int) -> tuple[int, int] | None:
+def _calls(code: Code) -> Iterator[tuple[int | None, Arguments]]:
+    """(target, unless it is computed; arguments) of what a function calls."""
+    yield from ((call.target, call.arguments) for call in code.calls)
+    yield from ((None, arguments) for arguments in code.through_pointers)
+
+
+def _place(arguments: Arguments, source: int) -> tuple[int, int] | None:
     """(line, reason) of a call that reports an error. Link-time optimisation drops arguments that are the
     same in all calls: the one that means nothing, the library where there is no other."""
-    arguments = call.arguments
     if source not in arguments[1:-1]:
         return None
     file = arguments.index(source, 1)

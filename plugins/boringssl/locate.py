@@ -115,7 +115,10 @@ class _Model:
         holders = self._sites.holders(self._write_failed) & self._sites.holders(self._write_begins)
         sending = {holder for holder in holders if self._sends(holder)}
         if holders - sending:
-            raise NotLocatedError(f"it was inlined into other functions ({_shown(holders - sending)})")
+            raise NotLocatedError(
+                f"it was inlined into functions with other arguments, or its own can't be followed "
+                f"({_shown(holders - sending)})"
+            )
         return self._found(self._innermost(sending, "write"))
 
     def handshake(self) -> Located:
@@ -144,10 +147,15 @@ class _Model:
 
     def read(self) -> Located:
         """SSL_read."""
-        _, takers, itself = self._taking()
+        peek, takers, itself = self._taking()
         if itself is None:
             what = f"it was inlined into {len(takers)} functions" if takers else "nothing takes what was read"
             raise NotLocatedError(what)
+        others = {
+            taker for taker in takers - {itself} if peek is None or not self._code(taker).calls_of(peek)
+        }
+        if others:
+            raise NotLocatedError(f"it was inlined into other functions ({_shown(others)}), and SSL_peek too")
         return self._found(itself)
 
     def peek(self) -> Located:
@@ -239,15 +247,20 @@ class _Model:
         if taker in readers:
             reads = self._passes(taker, self.handshake().address, 1)
         else:
-            reads = any(self._passes(taker, reader, 1) for reader in readers)
+            reads = any(
+                self._passes(taker, reader, 1) and len(self._code(taker).calls_of(reader)) == 1
+                for reader in readers
+            )
         return reads and self._hands_on(taker, _SECOND)  # copies to its buffer
 
     # ---- writing ----
 
     def _sends(self, function: int) -> bool:
-        """Whether it passes its own three arguments on: the connection first, buffer and length together."""
+        """Whether it passes its own arguments on: the connection first, then where to say something, then the
+        buffer, then the length, as far as that can be told: it may have waited on the stack."""
         return any(
-            passed[0] == _FIRST and (_SECOND, _THIRD) in pairwise(passed[1:])
+            passed[0] == _FIRST
+            and any(buffer == _SECOND and length in (_THIRD, None) for buffer, length in pairwise(passed[2:]))
             for passed in self._passed(function)
         )
 
@@ -270,11 +283,16 @@ class _Model:
         held = self._sites.lines_in(function)
         if any(line <= after or (before is not None and line >= before) for line in held):
             raise NotLocatedError(f"it was inlined into another function ({function:#x})")
-        known = self._readers() | self._sites.holders(self._write_failed)
         code = self._code(function)
-        if any(code.calls_of(one) for one in known):
+        if any(code.calls_of(one) for one in self._known() - {function}):
             raise NotLocatedError(f"it was inlined into another function ({function:#x})")
         return self._found(function)
+
+    def _known(self) -> set[int]:
+        """Functions that only a program calls, or that read and write."""
+        lines = {self._read_failed, self._write_failed}
+        lines.update(self._sites.lines(NULL_SSL_CTX), self._sites.lines(CONNECTION_TYPE_NOT_SET))
+        return {holder for line in lines for holder in self._sites.holders(line)}
 
     def _last(self, reason: int, after: int, before: int, what: str) -> int:
         lines = [line for line in self._sites.lines(reason) if after < line < before]

@@ -24,14 +24,22 @@ MAX_CODE = 64 << 10
 _MAX_STATES = 48
 """Ways to one instruction with different constants that are told apart; beyond, all is unknown there."""
 _MAX_PUSHED = 4
+MAX_FRAME = 1 << 20
+"""Bytes of stack around a function's entry in which its own are looked for."""
 _NUMBER = r"(-?0x[0-9a-f]+|-?\d+)"
 
 OWN_ARGUMENTS = tuple(range(1 << 80, (1 << 80) + 6))
 """Stand for what the function itself was called with, the first argument first. No register holds such a
 number."""
 
+STACK = 1 << 88
+"""Stands for the stack pointer on entry."""
+_LENT = "lent"
+"""The lowest address of the stack that was made: what stands from there on, others may write to."""
+
 Constants = Mapping[str, int]
-"""Registers that hold a constant (a number or an address, not told apart) or an argument, by full name."""
+"""Registers that hold a constant (a number or an address, not told apart) or an argument, by full name. On
+x86-64 also words of the stack that hold an argument, by their address, see STACK."""
 State = tuple[tuple[tuple[str, int], ...], tuple[int | None, ...]]
 """(registers, what was pushed last), hashable."""
 
@@ -69,7 +77,7 @@ def read_code(image: ElfImage, functions: Functions, function: Bounds) -> Code:
     calls: set[Call] = set()
     through_pointers: set[tuple[int | None, ...]] = set()
     seen: dict[int, set[State]] = {}
-    entry = tuple(sorted(zip(arguments, OWN_ARGUMENTS, strict=True)))
+    entry = tuple(sorted([*zip(arguments, OWN_ARGUMENTS, strict=True), ("rsp", STACK)]))
     work: list[tuple[int, State]] = [(function.start, (entry, ()))]
     # What only a table of jumps leads to is looked at too, with nothing known.
     remaining = iter(sorted(instructions))
@@ -90,13 +98,14 @@ def read_code(image: ElfImage, functions: Functions, function: Bounds) -> Code:
             registers, pushed = dict(state[0]), list(state[1])
             leaves = one.target is not None and one.target not in instructions
             if one.flow == "call" or (one.flow == "jump" and (leaves or one.target is None)):
-                passed = tuple(registers.get(name) for name in arguments)
+                passed = tuple(_unless_stack(registers.get(name)) for name in arguments)
                 if one.target is not None:
                     calls.add(Call(one.address, one.target, passed))
                 else:
                     through_pointers.add(passed)
                 for name in clobbered:
                     registers.pop(name, None)
+                _forget_lent(registers)
             elif one.flow == "next":
                 step(one, registers, pushed)
             state = (tuple(sorted(registers.items())), tuple(pushed[-_MAX_PUSHED:]))
@@ -152,6 +161,9 @@ _X86_WIDE = {name for name in _X86_NAMES if name.startswith("r") and not name.en
 }
 _X86_RIP = re.compile(rf"\[rip (?P<sign>[+-]) {_NUMBER}\]")
 _X86_SUM = re.compile(rf"\[(?P<base>\w+)(?: (?P<sign>[+-]) {_NUMBER})?\]")
+_X86_SIZES = {"byte": 1, "word": 2, "dword": 4, "qword": 8}
+_X86_WIDEST = 64
+_X86_MEMORY = re.compile(rf"(?P<size>{'|'.join(_X86_SIZES)}) ptr (?P<address>\[.+\])")
 _X86_READERS = re.compile(r"cmp|test|nop[wl]?|bt|endbr64|prefetch\w*|u?comis[sd]|pause|.*fence|ptest")
 _X86_FIRST_ONLY = re.compile(
     r"mov\w*|lea|add|sub|and|or|xor|not|neg|inc|dec|sh[lr]d?|sar|sal|ro[lr]|adc|sbb|set\w+|cmov\w+|imul"
@@ -164,30 +176,55 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
     first, _, second = one.operands.partition(", ")
     register = _X86_NAMES.get(first)
     if name == "push":
-        pushed.append(_x86_value(first, registers))
+        pushed.append(_unless_stack(_x86_value(first, registers)))
+        _set(registers, "rsp", _moved(registers.get("rsp"), -8))
+        _store(registers, registers.get("rsp"), 8, None)
     elif name == "pop":
         value = pushed.pop() if pushed else None
+        _set(registers, "rsp", _moved(registers.get("rsp"), 8))
         _set(registers, register, value)
     elif name in ("cdqe", "cdq", "cqo"):
         for implied in ("rax", "rdx"):
             registers.pop(implied, None)
     elif register is None:
-        if not (_X86_READERS.fullmatch(name) or _X86_FIRST_ONLY.fullmatch(name)):
+        if "es:[" in first or not (_X86_READERS.fullmatch(name) or _X86_FIRST_ONLY.fullmatch(name)):
             registers.clear()
-        if first == "rsp" or name in ("leave", "enter"):
+        elif name == "mov" and (match := _X86_MEMORY.fullmatch(first)):
+            place = _x86_address(one, match["address"], registers)
+            _store(registers, place, _X86_SIZES[match["size"]], _x86_value(second, registers))
+        elif "[" in first and not _X86_READERS.fullmatch(name):
+            match = _X86_SUM.fullmatch(first[first.index("[") :])
+            _store(registers, _x86_address(one, match[0], registers) if match else None, _X86_WIDEST, None)
+        if name in ("leave", "enter"):
             pushed.clear()
+            registers.pop("rsp", None)
+            registers.pop("rbp", None)
     elif _X86_READERS.fullmatch(name):
         return
     elif name in ("mov", "movabs") and first in _X86_WIDE:
-        _set(registers, register, _cut(_x86_value(second, registers), _width(first)))
+        value = _x86_value(second, registers)
+        if match := _X86_MEMORY.fullmatch(second):
+            value = _word(registers, _x86_address(one, match["address"], registers))
+        _lend(registers, register, value)
+        _set(registers, register, _cut(value, _width(first)))
     elif name == "movsxd":
-        _set(registers, register, _extended(_x86_value(second, registers)))
+        value = _x86_value(second, registers)
+        if match := _X86_MEMORY.fullmatch(second):
+            value = _word(registers, _x86_address(one, match["address"], registers))
+        _set(registers, register, _extended(value))
     elif name == "lea" and first in _X86_WIDE:
-        _set(registers, register, _cut(_x86_address(one, second, registers), _width(first)))
+        value = _x86_address(one, second, registers)
+        _lend(registers, register, value)
+        _set(registers, register, _cut(value, _width(first)))
     elif name in ("xor", "sub") and first == second and first in _X86_WIDE:
         registers[register] = 0
     elif name == "or" and second in ("-1", "0xffffffff", "0xffffffffffffffff") and first in _X86_WIDE:
         registers[register] = _width(first)
+    elif name in ("add", "sub") and first in ("rsp", "rbp") and _is_stack(registers.get(first)):
+        distance = _x86_value(second, {})
+        sign = 1 if name == "add" else -1
+        _set(registers, first, None if distance is None else _moved(registers[first], sign * distance))
+        pushed.clear()
     elif _X86_FIRST_ONLY.fullmatch(name) and not (name == "imul" and not second):
         registers.pop(register, None)
         if register == "rsp":
@@ -195,6 +232,49 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
     else:  # it may write others
         registers.clear()
         pushed.clear()
+
+
+def _is_stack(value: int | None) -> bool:
+    return value is not None and abs(value - STACK) < MAX_FRAME
+
+
+def _unless_stack(value: int | None) -> int | None:
+    return None if _is_stack(value) else value
+
+
+def _moved(pointer: int | None, distance: int) -> int | None:
+    """The stack pointer, moved."""
+    return pointer + distance if pointer is not None and _is_stack(pointer + distance) else None
+
+
+def _lend(registers: dict[str, int], register: str, value: int | None) -> None:
+    """An address in the stack was made that may be given to others."""
+    if value is not None and _is_stack(value) and register not in ("rsp", "rbp"):
+        registers[_LENT] = min(value, registers.get(_LENT, value))
+
+
+def _forget_lent(registers: dict[str, int]) -> None:
+    """Something was written, nobody knows where; but it is no place whose address nobody has."""
+    lent = registers.get(_LENT)
+    if lent is not None:
+        for place in [name for name in registers if name.isdecimal() and int(name) >= lent]:
+            del registers[place]
+
+
+def _store(registers: dict[str, int], place: int | None, size: int, value: int | None) -> None:
+    """Keep an argument that is stored in the stack, and forget what was there."""
+    if place is None or not _is_stack(place):
+        _forget_lent(registers)
+        return
+    for near in range(place - 7, place + size):
+        registers.pop(str(near), None)
+    if value in OWN_ARGUMENTS and size >= 4:
+        registers[str(place)] = value
+
+
+def _word(registers: Constants, place: int | None) -> int | None:
+    """The argument that was stored at a place in the stack."""
+    return registers.get(str(place)) if place is not None and _is_stack(place) else None
 
 
 def _width(name: str) -> int:
@@ -280,12 +360,12 @@ def _a64_value(operand: str, registers: Constants) -> int | None:
 
 def _cut(value: int | None, width: int) -> int | None:
     """The part of a value that a register of this width holds; of an argument, that is all that matters."""
-    return value if value is None or value in OWN_ARGUMENTS else value & width
+    return value if value is None or value in OWN_ARGUMENTS or _is_stack(value) else value & width
 
 
 def _extended(value: int | None) -> int | None:
     """The 64 bits that stand for a number of 32 bits with a sign."""
-    if value is None or value in OWN_ARGUMENTS:
+    if value is None or value in OWN_ARGUMENTS or _is_stack(value):
         return value
     return ((value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000) & 0xFFFFFFFFFFFFFFFF
 

@@ -140,7 +140,7 @@ class Functions:
         return self._swept[window]
 
     def _sweep(self, window: range) -> list[int]:
-        targets = {target for target in self._callers if target in window}
+        targets = {target for target in self._callers if target in window and self._image.is_code(target)}
         surely = sorted(target for target in targets if self._is_entry(target))
         if not surely:
             return []
@@ -158,13 +158,18 @@ class Functions:
                     reach = max(reach, one.target)
             if one.next > reach and (begin := _behind(code, index, branched)) is not None:
                 starts.add(begin)
+        if code and not self._image.is_code(code[-1].next):
+            starts.add(code[-1].next)
         return sorted(starts)
 
     def _is_entry(self, address: int) -> bool:
         """Whether what looks like a call that leads there surely is one: it is aligned, or not alone."""
         if self._image.machine == "aarch64":
             return address % 4 == 0
-        return address % _ALIGNMENT == 0 or len(self._callers[address]) > 1
+        if address % _ALIGNMENT == 0 or len(self._callers[address]) > 1:
+            return True
+        jump = bisect_left(self._jumps, (address, 0))
+        return jump < len(self._jumps) and self._jumps[jump][0] == address
 
 
 def _decode_window(image: ElfImage, surely: Sequence[int], end: int) -> list[Instruction]:

@@ -15,10 +15,12 @@ from tlstap.discovery.call_arguments import Call, Code, read_code
 from tlstap.discovery.code_scan import code_references
 from tlstap.discovery.functions import Functions
 from tlstap.discovery.strings import find_strings
+from tlstap.discovery.unwind import function_bounds
 from tlstap.errors import ElfError, NotLocatedError
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
+    from tlstap.discovery.unwind import Bounds
 
 ERR_LIB_SSL = 20
 MIN_SITES = 8
@@ -68,10 +70,16 @@ class ErrorSites:
         if len(references) > MAX_REFERENCES:
             raise NotLocatedError(f"{len(references)} places refer to the name of {_names(sources)}")
         self.functions = Functions(image, references, image.progress)
-        owners = {owner for address in references if (owner := self.functions.owner(address))}
+        owners = {self.functions.owner(address) for address in references}
+        known = sorted(owner for owner in owners if owner is not None)
+        self.exact = {owner.start for owner in known if _is_covered(image, owner)}
+        """The functions whose bounds are not concluded from calls, but known."""
+        if None in owners and not self.exact:
+            raise NotLocatedError(f"which functions have errors of {_names(sources)} can't be told")
         self.code: Mapping[int, Code] = {
-            owner.start: read_code(image, self.functions, owner) for owner in sorted(owners)
+            owner.start: read_code(image, self.functions, owner) for owner in known
         }
+        self._sure = {owner.start: self._surely_in(owner) for owner in known}
         reports = [
             report
             for code in self.code.values()
@@ -81,16 +89,37 @@ class ErrorSites:
         # All are calls of one function, or of a linkage stub that leads to it.
         reporter = _shared([one.reporter for one in reports])
         self.sites: set[ErrorSite] = set()
+        self._unsure: set[str] = set()
+        count = 0
         for source in sources:
             found = [one for one in reports if one.reporter == reporter and one.source == source]
             path = _shared([one.path for one in found])
-            self.sites.update(one.site for one in found if one.path == path)
-        if len(self.sites) < MIN_SITES:
-            raise NotLocatedError(f"only {len(self.sites)} places report errors of {_names(sources)}")
+            found = [one for one in found if one.path == path]
+            count += len({one.site for one in found})
+            self.sites.update(one.site for one in found if one.sure)
+            self._unsure.update(one.site.name for one in found if not one.sure)
+        if count < MIN_SITES:
+            raise NotLocatedError(f"only {count} places report errors of {_names(sources)}")
 
     def holders(self, name: str) -> set[int]:
-        """The functions that report errors of the function `name`."""
+        """The functions that report errors of the function `name`.
+
+        :raises NotLocatedError: where one of them begins can't be told without doubt.
+        """
+        if name in self._unsure:
+            raise NotLocatedError("where the function that reports its errors begins can't be told")
         return {site.holder for site in self.sites if site.name == name}
+
+    def _surely_in(self, owner: Bounds) -> set[int]:
+        """The instructions that surely belong to a function.
+
+        Where unwind information has its bounds, all. Else it must be called, and what no way leads to from
+        its beginning may be another one's.
+        """
+        code = self.code[owner.start]
+        if owner.start in self.exact:
+            return set(code.instructions)
+        return _reached(code) if self.functions.is_entered(owner) else set()
 
     def _report(self, code: Code, call: Call) -> _Report | None:
         match call.arguments:
@@ -100,7 +129,10 @@ class ErrorSites:
                 name = FUNCTIONS.get(number, f"function {number}")
             case _:
                 return None
-        return _Report(call.target, source, path, ErrorSite(name, line, code.entry)) if name else None
+        if not name:
+            return None
+        sure = call.address in self._sure[code.entry]
+        return _Report(call.target, source, path, ErrorSite(name, line, code.entry), sure)
 
     def _source(self, path: int) -> str | None:
         return next(
@@ -124,6 +156,32 @@ class _Report(NamedTuple):
     source: str
     path: int
     site: ErrorSite
+    sure: bool
+    """The place is surely in that function."""
+
+
+def _is_covered(image: ElfImage, owner: Bounds) -> bool:
+    try:
+        return function_bounds(image, owner.start) == owner
+    except ElfError:
+        return False
+
+
+def _reached(code: Code) -> set[int]:
+    """The instructions to which branches lead from the entry."""
+    reached: set[int] = set()
+    work = [code.entry]
+    while work:
+        address = work.pop()
+        one = code.instructions.get(address)
+        if one is None or address in reached:
+            continue
+        reached.add(address)
+        if one.flow in ("branch", "jump") and one.target is not None:
+            work.append(one.target)
+        if one.flow in ("next", "branch", "call"):
+            work.append(one.next)
+    return reached
 
 
 def _paths(image: ElfImage, source: str) -> list[range]:

@@ -99,7 +99,7 @@ class _Model:
             for call in self._sites.code[caller].calls
             if call.target == holder
         }
-        if flags - {None} and flags != ({0} if moved == 5 else {None}):
+        if (flags - {0, None}) if moved == 5 else 0 in flags:
             raise NotLocatedError("SSL_write and its own code disagree on whether it takes flags")
         return holder
 
@@ -129,16 +129,19 @@ class _Model:
 
     def method(self, name: str) -> int:
         """A function that reports errors by its name, and passes the connection on to a method of it."""
-        holders = {
-            one
-            for one in self._sites.holders(name)
-            if any(passed[0] == _SSL for passed in self._sites.code[one].through_pointers)
-        }
-        return self._smallest(holders, "report errors by its name and call a method")
+        return self._smallest(name, {one for one in self._sites.holders(name) if self._calls_method(one)})
 
     def reporter(self, name: str) -> int:
         """A function that reports errors by its name."""
-        return self._smallest(self._sites.holders(name), "report errors by its name")
+        holders = self._sites.holders(name)
+        if not all(one in self._sites.exact or self._calls_method(one) for one in holders):
+            raise NotLocatedError("where the function that reports its errors begins can't be told")
+        return self._smallest(name, holders)
+
+    def _calls_method(self, holder: int) -> bool:
+        """Whether a function passes its first argument on to a method; where it begins must be known."""
+        passed = {arguments[0] for arguments in self._sites.code[holder].through_pointers}
+        return _SSL in passed or (None in passed and holder in self._sites.exact)
 
     def _holder(self, name: str) -> int:
         return _only(self._sites.holders(name), "report errors by its name")
@@ -154,13 +157,24 @@ class _Model:
             if passed[3] in _MOVED and _passes(passed) and passed[2] in (_LENGTH, None)
         }
 
-    def _smallest(self, holders: Collection[int], what: str) -> int:
-        """The one of which the others contain a copy: all that it calls they call too, and more."""
-        called = {one: {call.target for call in self._sites.code[one].calls} for one in holders}
-        within = {
-            one for one in holders if all(called[one] < called[other] for other in holders if other != one)
+    def _smallest(self, name: str, holders: Collection[int]) -> int:
+        """The one of which the others contain a copy: what it calls they call too, and more.
+
+        A copy has the same lines, or lacks some that can't be reached there.
+        """
+        calls = {one: {call.target for call in self._sites.code[one].calls} for one in holders}
+        lines = {
+            one: {site.line for site in self._sites.sites if (site.name, site.holder) == (name, one)}
+            for one in holders
         }
-        return _only(within if len(holders) > 1 else set(holders), what)
+        within = {
+            one
+            for one in holders
+            if all(
+                calls[one] < calls[other] and lines[one] >= lines[other] for other in holders if other != one
+            )
+        }
+        return _only(within or holders, "report errors by its name")
 
 
 def _passes(arguments: tuple[int | None, ...]) -> bool:

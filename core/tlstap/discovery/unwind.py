@@ -2,13 +2,18 @@
 
 The sorted table of .eh_frame_hdr leads to the entry of .eh_frame (an FDE) that covers an address. Linux
 Standard Base, "Exception Frames"; DWARF 5, 6.4.1. Both tables are parsed here, not by pyelftools, which
-parses all of .eh_frame and trusts it.
+parses all of .eh_frame and trusts it. Static programs have no sorted table; there .eh_frame is read as a
+whole, as far as it is understood.
 """
 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
+
+from tlstap.errors import ElfError
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
@@ -28,6 +33,8 @@ _INTEGERS = {
     0x0C: struct.Struct("<q"),
 }
 _EXTENDED_LENGTH = 0xFFFFFFF0
+_MAX_FRAMES = 16 << 20
+"""Bytes of .eh_frame that are read where there is no sorted table."""
 _MAX_CIE = 64
 """Bytes of a CIE that hold everything up to its augmentation data."""
 _LONGEST_LEB128 = 10
@@ -41,17 +48,20 @@ class Bounds(NamedTuple):
     end: int
 
 
+_without_table: WeakKeyDictionary[ElfImage, list[Bounds]] = WeakKeyDictionary()
+
+
 def function_bounds(image: ElfImage, address: int) -> Bounds | None:
     """The function (or the cold part of one) that the address is in.
 
     Stubs of a linkage table may have one entry for all of them together.
 
-    :return: None if no entry covers the address, or there is no table to search.
+    :return: None if no entry covers the address, or there are no tables.
     :raise ElfError: if the tables are malformed, or encoded in a way that is not known here.
     """
     segment = next((segment for segment in image.segments if segment.type == "PT_GNU_EH_FRAME"), None)
     if segment is None:
-        return None
+        return _search_all(image, address)
     version, frame_encoding, count_encoding, table_encoding, _, count = _unpack(
         image, _HEADER, segment.address
     )
@@ -70,6 +80,56 @@ def function_bounds(image: ElfImage, address: int) -> Bounds | None:
     if bounds.start != start:
         raise image.error(f".eh_frame_hdr says {start:#x} and .eh_frame {bounds.start:#x} for a function")
     return bounds if bounds.start <= address < bounds.end else None
+
+
+def _search_all(image: ElfImage, address: int) -> Bounds | None:
+    if image not in _without_table:
+        _without_table[image] = _read_all(image)
+    entries = _without_table[image]
+    index = bisect_right(entries, (address, _ADDRESSES)) - 1
+    return entries[index] if index >= 0 and address < entries[index].end else None
+
+
+def _read_all(image: ElfImage) -> list[Bounds]:
+    """What the entries of .eh_frame cover, sorted; up to the first that is not understood."""
+    section = image.section(".eh_frame")
+    if section is None or section.file_size > _MAX_FRAMES:
+        return []
+    content = image.pread(section.offset, section.file_size, section.name)
+    entries: list[Bounds] = []
+    encodings: dict[int, int] = {}
+    position = 0
+    while position + 8 <= len(content):
+        length, distance = struct.unpack_from("<II", content, position)
+        if not 4 <= length < _EXTENDED_LENGTH:
+            break  # the end, or an entry of more than 4 GiB
+        if distance:  # 0 is a CIE
+            try:
+                entries.append(_frame(image, content, section.address, position, distance, encodings))
+            except (ElfError, struct.error):
+                break
+        position += 4 + length
+    return sorted(entries)
+
+
+def _frame(
+    image: ElfImage, content: bytes, base: int, position: int, distance: int, encodings: dict[int, int]
+) -> Bounds:
+    """What the FDE at a position of .eh_frame covers; the encodings are those of its CIEs."""
+    common = base + position + 4 - distance
+    if common not in encodings:
+        encodings[common] = _pointer_encoding(image, common)
+    form, relation = encodings[common] & 0x0F, encodings[common] & 0xF0
+    if form not in _INTEGERS or relation not in (_ABSOLUTE, _PCREL):
+        raise image.error(f".eh_frame has addresses of unknown encoding {encodings[common]:#x}")
+    integer = _INTEGERS[form]
+    place = position + 8
+    (start,) = integer.unpack_from(content, place)
+    (size,) = integer.unpack_from(content, place + integer.size)
+    start = (start + (base + place if relation == _PCREL else 0)) % _ADDRESSES
+    if not 0 <= size < _ADDRESSES - start:
+        raise image.error(f"the entry of .eh_frame at {base + position:#x} is about no function")
+    return Bounds(start, start + size)
 
 
 def _last_row_before(image: ElfImage, header: int, count: int, address: int) -> tuple[int, int] | None:

@@ -104,9 +104,12 @@ class Program:
         self._process.kill()
         self._process.wait()
 
-    def probed(self) -> bool:
-        """Whether the first instruction of own_write is another one in memory than in the file."""
-        address = int(self.do("where"), 16)
+    def probed(self, where: str = "where") -> bool:
+        """Whether the first instruction of a function (own_write) is another one in memory than in the file.
+
+        :param where: what to ask the program for the address.
+        """
+        address = int(self.do(where), 16)
         maps = Path(f"/proc/{self.pid}/maps").read_text().splitlines()
         for line in maps:
             place, _, offset, _, _, path = line.split(maxsplit=5)

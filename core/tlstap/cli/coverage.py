@@ -24,6 +24,8 @@ def say_coverage(session: Session) -> None:
         say(_image_text(one, one.image.pids & pids))
     for problem in session.coverage.problems:
         say(problem)
+    for large in session.scanner.large:
+        say(f"looking into {large.path}, which takes a moment; what it has is traced from then on")
     _say_what_is_dark(session, wanted)
     libraries = _count(len(images), "library", "libraries")
     where = "the command" if session.child else _count(len(pids), "process", "processes")

@@ -372,6 +372,11 @@ class Engine:
         with contextlib.suppress(KeyError):
             del table[table.Key.from_buffer_copy(_trial_key(image, probe))]
 
+    def trials(self) -> set[tuple[int, int]]:
+        """(image, probe) of the probes whose calls come with evidence."""
+        keys = (int.from_bytes(bytes(key), "little") for key in self._map("trials"))
+        return {(key >> 16, key & 0xFFFF) for key in keys}
+
     def traffic(self, tgid: int) -> tuple[int, int]:
         """Bytes that a process has received and sent since it first called a function on trial."""
         table = self._map("traffic")

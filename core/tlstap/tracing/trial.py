@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tlstap.discovery.given import OPTION
 from tlstap.tracing import layout
 from tlstap.tracing.layout import DIRECTIONS, EventKind, Flag
 
@@ -226,7 +227,7 @@ class Trials:
             self._refute(suspect, trial, f"asked for {_signed(asked)} bytes, it moved {moved or 'more'}")
             return
         account = self._accounts.setdefault((image, tgid, handle, generation), _Account())
-        watched = self._watched.setdefault((image, tgid), _Watched())
+        watched = self._watched_of(suspect, tgid)
         self._look_at_sent(suspect, tgid, in_process[1])
         account.moved[direction] += moved
         account.in_calls[direction] += in_call[direction]
@@ -247,8 +248,8 @@ class Trials:
 
     def _look_at_sent(self, suspect: Suspect, tgid: int, sent: int) -> None:
         """What was written into a buffer of the program's is sent a moment later."""
-        watched = self._watched.get((suspect.key, tgid))
-        if watched is not None and watched.unsent and agrees(watched.unsent, sent - watched.seen[1]):
+        watched = self._watched_of(suspect, tgid)
+        if watched.unsent and agrees(watched.unsent, sent - watched.seen[1]):
             watched.unsent = 0
             for trial in suspect.trials.values():
                 if trial.direction != _READ and trial.calls:
@@ -257,7 +258,8 @@ class Trials:
     def _decide(self, suspect: Suspect, tgid: int) -> None:
         """Nothing has spoken for or against a function: does what it moved on each connection fit into what
         the process moved altogether?"""
-        totals = self._traffic(tgid)
+        # What was read must have been received before; what was written may have been sent later.
+        totals = (self._watched_of(suspect, tgid).seen[_READ], self._traffic(tgid)[1])
         for trial in suspect.trials.values():
             if suspect.refuted is not None or trial.proven or not trial.calls:
                 continue
@@ -270,6 +272,9 @@ class Trials:
             reason = f"it {what[0]} {most} bytes, and the process has {what[1]} {totals[direction]}"
             self._refute(suspect, trial, reason)
 
+    def _watched_of(self, suspect: Suspect, tgid: int) -> _Watched:
+        return self._watched.setdefault((suspect.key, tgid), _Watched())
+
     def _accounts_of(self, suspect: Suspect, tgid: int) -> Iterator[_Account]:
         for (key, process, _, _), account in self._accounts.items():
             if (key, process) == (suspect.key, tgid):
@@ -280,7 +285,7 @@ class Trials:
         self._withdraw(
             suspect,
             f"{suspect.where}: its probes are withdrawn and nothing of it is shown, because {trial.function} "
-            f"does not behave like it ({reason})",
+            f"does not behave like it ({reason}); {OPTION} gives the right address, if you know it",
         )
 
 

@@ -100,6 +100,20 @@ def test_http2(tlstap: RunTlstap, nginx: Nginx, home: Path) -> None:
     assert {client.connection.sni for client in visit.connections} == {None, "localhost"}
 
 
+def test_started_later(tlstap: RunTlstap, nginx: Nginx, home: Path) -> None:
+    """tlstap knows the file from another time, and Chromium starts when tlstap already runs."""
+    with mapped(chromium.EXECUTABLE), tlstap("--exe", EXE) as first:
+        first.wait_traced(chromium.EXECUTABLE)
+    with tlstap("--exe", EXE) as tracer:
+        visit = chromium.visit(nginx.url("/post.html"), home)
+    found = connections(tracer.events)
+
+    for client in found:
+        check_connection(client, nginx.port)
+        assert client.process.pid == visit.network_pid
+    check_http1(pages.http1(tracer.events, found), nginx.port)
+
+
 def test_command(nginx: Nginx, home: Path, tmp_path: Path) -> None:
     """Like curl: `tlstap -- chromium ...`."""
     output, dom, log = tmp_path / "events", tmp_path / "dom", tmp_path / "log"

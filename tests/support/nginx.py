@@ -65,6 +65,7 @@ _SERVER = """    server {{
         location = /json {{ default_type application/json; return 200 '{json}'; }}
         location = /other {{ default_type text/plain; return 200 'the other answer\\n'; }}
         location = /redirect {{ return 302 /json; }}
+        location ~ \\.(html|css|js|png)$ {{ add_header Client "$remote_addr $remote_port"; }}
         location = /text.txt {{ gzip on; gzip_types text/plain; gzip_http_version 1.0; }}
         # nginx reads the whole body before it asks an upstream, here itself, without the body.
         location = /upload {{
@@ -115,8 +116,8 @@ class Nginx:
     for it; `tls12_port` and `tls13_port` only this TLS version.
 
     Locations: /json, /other, /redirect (to /json), /text.txt (gzip and chunked, if accepted), /upload (takes
-    a body), /big.bin (64 MiB), /bytes64, /bytes1k, and what `page_files()` and `post_page_files()` say;
-    anything else is 404.
+    a body), /big.bin (64 MiB), /bytes64, /bytes1k, and what `page_files()` and `post_page_files()` say,
+    most of it with a header `Client` that has the client's address and port; anything else is 404.
     """
 
     port: int

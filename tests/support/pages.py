@@ -9,9 +9,14 @@ from tests.support.nginx import POSTED, UPLOADED, page_files, post_page_files
 from tests.support.traffic import Traced, http_events
 from tlstap import schema
 
+_HAS_CLIENT = (".html", ".css", ".js", ".png")
+
 
 def http1(events: Sequence[schema.Event], connections: Iterable[Traced]) -> list[tuple[str, str]]:
-    """Authority and name of each thing that was asked for by HTTP/1.1; all came whole and as they are."""
+    """Authority and name of each thing that was asked for by HTTP/1.1; all came whole and as they are.
+
+    The client's address and port are those that nginx has put into its answers.
+    """
     files = page_files() | post_page_files()
     found = []
     for traced in connections:
@@ -26,6 +31,10 @@ def http1(events: Sequence[schema.Event], connections: Iterable[Traced]) -> list
             else:
                 assert (event.request.method, event.request.content) == ("GET", b"")
                 assert (event.response.status, event.response.content) == (200, files[name]), name
+            if name.endswith(_HAS_CLIENT):
+                local = event.connection.local
+                assert local is not None
+                assert dict(event.response.headers)["Client"] == f"{local.address} {local.port}"
             found.append((event.request.authority, name))
     return found
 

@@ -132,16 +132,20 @@ def _listening(port: int) -> bool:
 
 
 def without_unwind_table(original: Path, target: Path) -> Path:
-    """Copy a library without .eh_frame_hdr's program header: it works, but functions' bounds are unknown."""
+    """Copy a library whose unwind tables can't be found: it works, but functions' bounds are unknown.
+
+    Neither has .eh_frame_hdr its program header, nor .eh_frame its name.
+    """
     content = bytearray(original.read_bytes())
     with original.open("rb") as file:
-        header = ELFFile(file).header
-        [number] = [
-            number
-            for number, segment in enumerate(ELFFile(file).iter_segments())
-            if segment["p_type"] == "PT_GNU_EH_FRAME"
-        ]
+        elf = ELFFile(file)
+        header = elf.header
+        segments = [segment["p_type"] for segment in elf.iter_segments()]
+        sections = [section.name for section in elf.iter_sections()]
+    number = segments.index("PT_GNU_EH_FRAME")
     struct.pack_into("<I", content, header["e_phoff"] + number * header["e_phentsize"], 0)  # PT_NULL
+    number = sections.index(".eh_frame")
+    struct.pack_into("<I", content, header["e_shoff"] + number * header["e_shentsize"], 0)  # no name
     target.write_bytes(content)
     target.chmod(0o755)
     return target

@@ -141,7 +141,9 @@ def stop_when_withdrawn(program: Program, trace: Trace, deadline: float) -> None
 def test_what_can_not_be_is_refuted_and_not_shown(
     program: Program, function: str, direction: str, words: str
 ) -> None:
-    library = trial_library.library(**{direction: f"located_{function}"})
+    name = f"located_{function}"
+    reads = direction == "read"
+    library = trial_library.library(read=name) if reads else trial_library.library(write=name)
     with tracing(program, library) as trace:
         program.do(function, SIZE, 3)
         records = trace.rest()

@@ -40,10 +40,10 @@ def command(pids: tuple[int, ...], as_json: bool, excluded: tuple[str, ...]) -> 
     from tlstap.tracing.checks import machine_checks, process_checks
 
     registry = Registry.load(excluded)
-    with progress("Trying to trace"):
+    with progress("Trying to trace") as line:
         checks = list(machine_checks(registry))
         for pid in pids:
-            checks += process_checks(registry, pid)
+            checks += process_checks(registry, pid, line.look_into)
     if as_json:
         print_lines([json.dumps({"checks": [_document(check) for check in checks]}, indent=2)])
     else:

@@ -11,7 +11,7 @@ import click
 
 from tlstap.cli.command import Command
 from tlstap.cli.loading import load_registry
-from tlstap.cli.progress import ProgressLine, progress
+from tlstap.cli.progress import progress
 from tlstap.cli.tables import print_lines, print_table
 from tlstap.sinks.escape import escape
 
@@ -40,30 +40,17 @@ def command(file: str, as_json: bool, excluded: tuple[str, ...]) -> None:
     from tlstap.discovery.analysis import analyse
     from tlstap.discovery.elf import ElfImage
     from tlstap.discovery.processes import open_beside
-    from tlstap.discovery.scan import PASSES
+    from tlstap.discovery.scan import Work
 
     registry = load_registry(excluded)
     beside = partial(open_beside, None, str(Path(file).resolve()))
-    with ElfImage.open(file) as image, progress("", total=PASSES * image.size) as line:
-        image.progress = _Count(file, PASSES * image.size, line)
+    with ElfImage.open(file) as image, progress(f"Looking into {escape(file)}") as line:
+        image.progress = Work(file, image.size, line.look_into)
         report = analyse(image, registry.libraries.values(), registry.locate, beside)
     if as_json:
         print_lines([json.dumps({"path": file, **report.model_dump(mode="json")}, indent=2)])
     else:
         _print(registry, file, report)
-
-
-class _Count:
-    """Adds up what has been looked through."""
-
-    def __init__(self, file: str, total: int, line: ProgressLine) -> None:
-        self._show = partial(line.look_into, file)
-        self._total = total
-        self._done = 0
-
-    def __call__(self, size: int) -> None:
-        self._done += size
-        self._show(self._done, self._total)
 
 
 def _print(registry: Registry, file: str, report: ImageReport) -> None:

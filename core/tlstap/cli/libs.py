@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from tlstap.cli.command import Command
 from tlstap.cli.loading import load_registry
 from tlstap.cli.messages import say
+from tlstap.cli.progress import progress
 from tlstap.cli.tables import print_lines, print_table
 
 if TYPE_CHECKING:
@@ -48,14 +50,19 @@ def command(pids: tuple[int, ...], as_json: bool, excluded: tuple[str, ...]) -> 
 
     registry = load_registry(excluded)
     libraries = registry.libraries.values()
-    with Scanner(libraries, registry.locate, ReportCache(libraries)) as scanner:
-        if pids:
-            for pid in pids:
-                facts(pid)
-            scanner.scan(pids)
-        else:
-            scanner.scan()
-            scanner.scan_ldcache()
+    with ExitStack() as stack:
+        with progress("Looking for TLS libraries") as line:
+            cache = ReportCache(libraries)
+            scanner = stack.enter_context(
+                Scanner(libraries, registry.locate, cache, show_work=line.look_into)
+            )
+            if pids:
+                for pid in pids:
+                    facts(pid)
+                scanner.scan(pids)
+            else:
+                scanner.scan()
+                scanner.scan_ldcache()
         names = {}
         for pid in {pid for image in scanner.images for pid in image.pids}:
             try:

@@ -51,6 +51,29 @@ class Image:
     pids: set[int] = field(default_factory=set)
 
 
+ShowWork = Callable[[str, int, int], None]
+"""Told of a file's path, how many bytes of work are done, and how many there are, about."""
+
+
+class Work:
+    """Adds up the bytes of a file that have been looked through.
+
+    :param path: for messages.
+    :param size: of the file.
+    """
+
+    def __init__(self, path: str, size: int, show: ShowWork) -> None:
+        self.path = path
+        self.done = 0
+        self.total = PASSES * size
+        self._show = show
+        show(path, 0, self.total)
+
+    def __call__(self, size: int) -> None:
+        self.done = min(self.total, self.done + size)
+        self._show(self.path, self.done, self.total)
+
+
 @dataclass(eq=False, slots=True)
 class LargeFile:
     """A file that was put off because looking into it takes long. `examine` may be called in any thread,
@@ -65,17 +88,9 @@ class LargeFile:
     entry: Entry | None = None
     problem: ElfError | None = None
 
-    def look(self, progress: Callable[[int], None] = lambda size: None) -> None:
-        """Look into it.
-
-        :param progress: told of bytes that were looked through, about `work` altogether.
-        """
-        self.examine(self, progress)
-
-    @property
-    def work(self) -> int:
-        """How many bytes there are to look through, about."""
-        return PASSES * self.identity.size
+    def look(self, show: ShowWork = lambda path, done, total: None) -> None:
+        """Look into it."""
+        self.examine(self, Work(self.path, self.identity.size, show))
 
 
 @dataclass(slots=True)
@@ -124,8 +139,12 @@ class Scanner:
         *,
         given: GivenAddresses = NONE_GIVEN,
         put_off_large: bool = False,
+        show_work: ShowWork = lambda path, done, total: None,
     ) -> None:
-        """:param put_off_large: leave files that take long to `large`, for the caller to look into."""
+        """:param put_off_large: leave files that take long to `large`, for the caller to look into.
+        :param show_work: else, called while one of them is looked into.
+        """
+        self._show_work = show_work
         self.images: list[Image] = []
         self.large: list[LargeFile] = []
         self._given = given
@@ -303,7 +322,7 @@ class Scanner:
                     fd = -1
                     return large
                 try:
-                    entry = self._examine(fd, identity, path, open_beside)
+                    entry = self._examine(fd, identity, path, open_beside, self._work(path, identity.size))
                 except ElfError:
                     self._not_held[identity] = None
                     raise
@@ -314,6 +333,9 @@ class Scanner:
         finally:
             if fd >= 0:
                 os.close(fd)
+
+    def _work(self, path: str, size: int) -> Callable[[int], None]:
+        return Work(path, size, self._show_work) if size > LARGE else lambda size: None
 
     def _take(self, identity: FileIdentity, path: str, fd: int, entry: Entry) -> tuple[Image | None, bool]:
         """The image that was found in a file, and whether it keeps the descriptor."""

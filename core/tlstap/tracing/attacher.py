@@ -175,33 +175,32 @@ class Attacher:
 class Lookout:
     """Looks into large files in a thread of its own, one at a time, while tracing goes on.
 
-    `file` and `done` (bytes) say how far it is; `file` is None when there is nothing to look into.
+    `file` is None when there is nothing to look into; `work` says how far it is: path, bytes that are done,
+    bytes to do.
     """
 
     def __init__(self) -> None:
         self.file: LargeFile | None = None
-        self.done = 0
+        self.work: tuple[str, int, int] | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, large: LargeFile) -> None:
         """Begin with a file; only when `ended` has given the last one."""
-        self.file, self.done = large, 0
-        self._thread = threading.Thread(target=self._look, name="tlstap-lookout", daemon=True)
+        self.file = large
+        self._thread = threading.Thread(
+            target=large.look, args=(self._show,), name="tlstap-lookout", daemon=True
+        )
         self._thread.start()
 
-    def _look(self) -> None:
-        if self.file is not None:
-            self.file.look(self._advance)
-
-    def _advance(self, size: int) -> None:
-        self.done += size
+    def _show(self, path: str, done: int, total: int) -> None:
+        self.work = path, done, total
 
     def ended(self) -> LargeFile | None:
         """The file that has been looked into, once."""
         large = self.file
         if large is None or self._thread is None or self._thread.is_alive():
             return None
-        self.file = self._thread = None
+        self.file = self.work = self._thread = None
         return large
 
     def wait(self) -> None:

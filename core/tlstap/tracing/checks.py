@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tlstap.discovery import processes
 from tlstap.discovery.cache import ReportCache
-from tlstap.discovery.scan import Image, Scanner
+from tlstap.discovery.given import OPTION
+from tlstap.discovery.scan import Image, Scanner, ShowWork
 from tlstap.errors import TlstapError
 from tlstap.registry import Registry
 from tlstap.tracing.engine import Engine
@@ -124,16 +125,19 @@ def _engine(registry: Registry, facts: KernelFacts) -> Iterator[Check]:
         engine.close()
 
 
-def process_checks(registry: Registry, pid: int) -> Iterator[Check]:
+def process_checks(
+    registry: Registry, pid: int, show_work: ShowWork = lambda path, done, total: None
+) -> Iterator[Check]:
     """What can be seen of a process, and why not more.
 
+    :param show_work: called while a large file is looked into.
     :raises ProcessGoneError: there is no such process.
     """
     facts = processes.facts(pid)
     where = f", container {facts.container}" if facts.container else ""
     yield Check("process", True, f"{facts.comm} ({facts.exe or 'unknown executable'}){where}")
     libraries = registry.libraries.values()
-    with Scanner(libraries, registry.locate, ReportCache(libraries)) as scanner:
+    with Scanner(libraries, registry.locate, ReportCache(libraries), show_work=show_work) as scanner:
         scanner.scan([pid])
         found = False
         present = {one.name for image in scanner.images for one in image.report.libraries}
@@ -162,7 +166,9 @@ def _image_checks(registry: Registry, image: Image, present: Collection[str]) ->
         lacking = missing_directions(points)
         version = found.version or "of unknown version"
         if not lacking:
-            yield Check("TLS library", True, f"{library.title} {version}: {image.path}")
+            by_signature = any(function.means == "signature" for function in found.functions)
+            how = ", found by signature: shown once it has proven itself" if by_signature else ""
+            yield Check("TLS library", True, f"{library.title} {version}: {image.path}{how}")
             continue
         text = f"{library.title} {version}, but no function to {' or '.join(lacking)} with was found"
         stand_in = registry.stand_in(library)
@@ -170,7 +176,12 @@ def _image_checks(registry: Registry, image: Image, present: Collection[str]) ->
             text = f"{text}, so the fallback is used ({stand_in.title})"
             yield Check("TLS library", None, f"{text}: {image.path}; see tlstap inspect")
         else:
-            yield Check("TLS library", False, f"{text}: {image.path}; see tlstap inspect")
+            reasons = "; ".join(dict.fromkeys(one.reason for one in found.missing[:1]))
+            yield Check(
+                "TLS library",
+                False,
+                f"{text} ({reasons}): {image.path}; see tlstap inspect; {OPTION} gives an address by hand",
+            )
     for name in image.report.unsupported:
         yield Check("TLS library", False, f"{name}, which no loaded plugin supports: {image.path}")
     for problem in image.report.problems:

@@ -23,7 +23,7 @@ from tlstap.discovery.cache import ReportCache
 from tlstap.discovery.command import files_of_command
 from tlstap.discovery.files import FileIdentity
 from tlstap.discovery.given import GivenAddresses
-from tlstap.discovery.scan import Image, LargeFile, Scanner
+from tlstap.discovery.scan import Image, Scanner, ShowWork
 from tlstap.errors import ElfError, ProcessGoneError
 from tlstap.library import Library
 from tlstap.records import Lost, TraceRecord
@@ -69,8 +69,7 @@ class Session:
                 ...
 
     :param tell: called with lines about what is found or can't be traced while tracing, from any thread.
-    :param progress: called while a large file is looked into before the trace: its path, bytes that are done,
-        bytes to do.
+    :param show_work: called while a large file is looked into before the trace.
     :raises TlstapError: from `__enter__`, if tracing can't begin.
     """
 
@@ -79,14 +78,14 @@ class Session:
         registry: Registry,
         options: Options,
         tell: Tell = lambda line: None,
-        progress: Callable[[str, int, int], None] = lambda path, done, total: None,
+        show_work: ShowWork = lambda path, done, total: None,
     ) -> None:
         self.child: Child | None = None
         self.summary = Summary()
         self._registry = registry
         self._options = options
         self._tell = tell
-        self._progress = progress
+        self._show_work = show_work
         self._started = self._stopping = self._hurry = False
         self._deadline: float | None = None
         self._ended_unheard: list[Totals] = []
@@ -188,30 +187,21 @@ class Session:
 
     def _look_into_asked_for(self, attacher: Attacher) -> None:
         """Large files of the processes and commands that the user named: there the trace begins with them."""
-        filters = self._options.filters
-        command = {FileIdentity.of(Path(path).stat()) for path in self._command_files if Path(path).exists()}
-        named = {FileIdentity.of(Path(path).stat()) for path in self._options.given_files}
+        pids, files = self._options.filters.pids, set()
+        for path in (*self._command_files, *self._options.given_files):
+            with contextlib.suppress(OSError):
+                files.add(FileIdentity.of(Path(path).stat()))
         for large in list(self.scanner.large):
-            if large.pids & filters.pids or large.identity in command | named:
-                done = 0
-
-                def advance(size: int, large: LargeFile = large) -> None:
-                    nonlocal done
-                    done += size
-                    self._progress(large.path, done, large.work)
-
-                self._progress(large.path, 0, large.work)
-                large.look(advance)
+            if large.pids & pids or large.identity in files:
+                large.look(self._show_work)
                 attacher.attach(self.scanner.take_in(large))
 
     @property
     def looked_into(self) -> tuple[str, int, int] | None:
         """The large file that is looked into while tracing: its path, bytes that are done, bytes to do."""
-        lookout = self._watch.lookout
-        large = lookout.file
-        if large is None:
-            return (self.scanner.large[0].path, 0, self.scanner.large[0].work) if self.scanner.large else None
-        return large.path, lookout.done, large.work
+        if self._watch.lookout.work is not None:
+            return self._watch.lookout.work
+        return (self.scanner.large[0].path, 0, 1) if self.scanner.large else None
 
     def _scan(self) -> list[Image]:
         """The images that are there now, or soon will be."""

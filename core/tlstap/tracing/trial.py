@@ -168,9 +168,8 @@ class Trials:
             for raw in self._held[tgid]:
                 if self._believe(raw) is None and (suspect := self._suspects.get(_image_of(raw))):
                     self._decide(suspect, tgid)
-            yield from self._release(tgid)
-            for _ in self._held.pop(tgid, ()):  # handshakes without data, for instance
-                pass
+            # What is still open is left out: handshakes without data, for instance.
+            yield from (raw for raw in self._held.pop(tgid) if self._believe(raw))
         self._sizes.clear()
 
     # ---- holding back ----
@@ -236,7 +235,9 @@ class Trials:
             reason = f"it read {account.moved[_READ]} bytes, and the process has received {in_process[_READ]}"
             self._refute(suspect, trial, reason)
             return
-        used = in_call[direction] or in_process[direction] - watched.seen[direction]
+        used = in_call[direction]
+        if not used and direction == _READ:  # from a buffer of the program's, filled since the last call
+            used = in_process[_READ] - watched.seen[_READ]
         if agrees(moved, used) or _agree_together(account, direction):
             trial.proven = True
         watched.unsent = moved if direction != _READ and not in_call[1] else 0

@@ -77,6 +77,24 @@ class Raw:
     def handshake(self, duration_ns: int = 20 * MS) -> bytes:
         return layout.HANDSHAKE.pack(*self._fields(EventKind.HANDSHAKE, 1), duration_ns)
 
+    def evidence(
+        self,
+        direction: str,
+        moved: int,
+        *,
+        asked: int | None = None,
+        in_call: int = 0,
+        received: int = 0,
+        sent: int = 0,
+        plausible: bool = True,
+    ) -> bytes:
+        """What comes before the data of a call on trial. `in_call`: bytes on sockets, in its direction."""
+        number = layout.DIRECTIONS.index(direction)
+        during = [0, 0]
+        during[number] = in_call
+        fields = (moved if asked is None else asked, moved, *during, received, sent, number, int(plausible))
+        return layout.EVIDENCE.pack(*self._fields(EventKind.EVIDENCE), *fields)
+
     def detail(self, text: bytes) -> bytes:
         return layout.DETAIL.pack(*self._fields(EventKind.DETAIL, len(text)), text.ljust(256, b"\xaa"))
 

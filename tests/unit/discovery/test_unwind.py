@@ -60,6 +60,48 @@ def test_bounds_of_functions(
             assert function_bounds(image, address) is None
 
 
+@pytest.mark.parametrize("options", [(), ("-O0",), ("-fexceptions",)])
+def test_a_static_program_has_no_sorted_table(
+    compile_c: Callable[..., Path], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    path = compile_c(SOURCE, *options, "-Wl,--no-eh-frame-hdr")
+    expected = functions(path)
+    subprocess.run(["strip", "--strip-all", path], check=True)
+    with ElfImage.open(str(path)) as image:
+        for start, end in expected.values():
+            for address in {start, start + 1, (start + end) // 2, end - 1}:
+                assert function_bounds(image, address) == (start, end)
+        ends = {end for _, end in expected.values()} - {start for start, _ in expected.values()}
+        for address in [0, 1 << 40, (1 << 64) - 1, *ends]:
+            assert function_bounds(image, address) is None
+    with ElfImage.open(str(without_sections(path, tmp_path / "lib.so"))) as image:
+        assert function_bounds(image, expected["first"][0]) is None
+
+
+def test_what_is_damaged_in_a_static_program(compile_c: Callable[..., Path]) -> None:
+    """What stands before it is known."""
+    path = compile_c(SOURCE, "-Wl,--no-eh-frame-hdr")
+    known = functions(path)
+    with ElfImage.open(str(path)) as image:
+        section = image.section(".eh_frame")
+        assert section is not None
+    content = bytearray(path.read_bytes())
+    places = []
+    position = section.offset
+    while length := struct.unpack_from("<I", content, position)[0]:
+        if struct.unpack_from("<I", content, position + 4)[0]:
+            places.append(position)
+        position += 4 + length
+    last = places[-1]
+    for damage in (struct.pack("<I", 3), struct.pack("<I", 0xFFFFFFFF), struct.pack("<II", 20, 1 << 20)):
+        damaged = bytearray(content)
+        damaged[last : last + len(damage)] = damage
+        path.write_bytes(damaged)
+        with ElfImage.open(str(path)) as image:
+            found = [bounds for bounds in known.values() if function_bounds(image, bounds[0]) == bounds]
+        assert len(found) == len(places) - 1, damage
+
+
 def test_nothing_is_known_without_a_table(compile_c: Callable[..., Path]) -> None:
     for option in ("-Wl,--no-eh-frame-hdr", "-fno-unwind-tables"):
         source = "int first(int x) { return x * 3; }"

@@ -10,6 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from tlstap.discovery.elf import ElfImage
+from tlstap.errors import NotLocatedError
 from tlstap.plugins.openssl.locate import locate
 
 READ = """
@@ -105,10 +106,17 @@ def test_finds_the_internal_functions(
             assert locate(image, name) == address_of(symbols, name)
 
 
-def test_knows_no_other_functions(tmp_path: Path) -> None:
-    library, _ = build(tmp_path, READ + WRITE, NOINLINE)
+def refused(image: ElfImage, function: str) -> str:
+    with pytest.raises(NotLocatedError) as caught:
+        locate(image, function)
+    return str(caught.value)
+
+
+def test_other_functions_have_symbols_or_are_not_there(tmp_path: Path) -> None:
+    library, symbols = build(tmp_path, READ + WRITE, NOINLINE)
     with ElfImage.open(str(library)) as image:
-        assert locate(image, "SSL_read") is None
+        assert locate(image, "SSL_read") == address_of(symbols, "SSL_read")
+        assert refused(image, "SSL_write_ex2") == refused(image, "SSL_new") == "no symbol"
 
 
 @pytest.mark.parametrize("strip", [True, False])
@@ -129,36 +137,60 @@ def test_refuses_what_was_inlined(tmp_path: Path, strip: bool) -> None:
     with ElfImage.open(str(library)) as image:
         for name in ("ssl_read_internal", "ssl_write_internal"):
             assert (name in image.symbols([name])) is not strip
-            assert locate(image, name) is None
+            reason = refused(image, name)
+            assert ("call 0 functions" if not strip else "not with the arguments") in reason
     assert helper_address
 
 
 def test_refuses_two_candidates(tmp_path: Path) -> None:
     second = "INTERNAL void second(void *s) { error((long)s); } INTERNAL"
     source = READ.replace("INTERNAL", second, 1).replace("return ret", "second(s); return ret")
-    library, _ = build(tmp_path, source, NOINLINE)
+    library, _ = build(tmp_path, source + WRITE, NOINLINE)
     with ElfImage.open(str(library)) as image:
-        assert locate(image, "ssl_read_internal") is None
+        assert "call 2 functions" in refused(image, "ssl_read_internal")
 
 
-def test_refuses_arguments_that_are_not_handed_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strip", [True, False])
+def test_refuses_arguments_that_are_not_handed_on(tmp_path: Path, strip: bool) -> None:
     source = READ.replace(
         "ssl_read_internal(s, buf, num, readbytes);", "ssl_read_internal(buf, s, num, readbytes);"
     )
-    library, _ = build(tmp_path, source, NOINLINE)
+    library, _ = build(tmp_path, source + WRITE, NOINLINE, strip=strip)
     with ElfImage.open(str(library)) as image:
-        assert locate(image, "ssl_read_internal") is None
+        assert "not with the arguments" in refused(image, "ssl_read_internal")
+
+
+def test_refuses_flags_that_no_name_tells_of(tmp_path: Path) -> None:
+    """A linker may leave out SSL_write_ex2, once it was inlined into SSL_write_ex."""
+    source = READ + WRITE_WITH_FLAGS.replace("int SSL_write_ex2", "static inline int SSL_write_ex2")
+    library, _ = build(tmp_path, source, NOINLINE, strip=False)
+    with ElfImage.open(str(library)) as image:
+        assert "ssl_write_internal" in image.symbols(["ssl_write_internal"])
+        assert "not with the arguments of SSL_write_ex" in refused(image, "ssl_write_internal")
 
 
 def test_an_exported_function_is_no_candidate(tmp_path: Path) -> None:
-    library, _ = build(tmp_path, READ, '-DINTERNAL=__attribute__((noinline,visibility("protected")))')
+    library, _ = build(tmp_path, READ + WRITE, '-DINTERNAL=__attribute__((noinline,visibility("protected")))')
     with ElfImage.open(str(library)) as image:
         address = locate(image, "ssl_read_internal")
         assert address == image.symbols(["ssl_read_internal"])["ssl_read_internal"].address
 
 
 def test_needs_both_functions(tmp_path: Path) -> None:
-    library, _ = build(tmp_path, READ, NOINLINE, "-DSSL_read_ex=other")
+    library, _ = build(tmp_path, READ + WRITE, NOINLINE, "-DSSL_read_ex=other", "-DSSL_write_ex=another")
     with ElfImage.open(str(library)) as image:
-        assert locate(image, "ssl_read_internal") is None
-        assert locate(image, "ssl_write_internal") is None
+        assert "no symbols of SSL_read and SSL_read_ex" in refused(image, "ssl_read_internal")
+        assert "no symbols of SSL_write and SSL_write_ex2 or SSL_write_ex" in refused(
+            image, "ssl_write_internal"
+        )
+
+
+def test_a_name_that_stands_for_two_functions(tmp_path: Path) -> None:
+    (tmp_path / "other.c").write_text("static int __attribute__((used)) SSL_read(void) { return 1; }")
+    library, symbols = build(
+        tmp_path, READ + WRITE, NOINLINE, "-fvisibility=hidden", str(tmp_path / "other.c"), strip=False
+    )
+    with ElfImage.open(str(library)) as image:
+        assert "SSL_read" in image.find_symbols(["SSL_read"]).ambiguous
+        assert locate(image, "SSL_read") is None
+        assert locate(image, "SSL_write") == address_of(symbols, "SSL_write")

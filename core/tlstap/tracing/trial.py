@@ -169,7 +169,7 @@ class Trials:
                 if self._believe(raw) is None and (suspect := self._suspects.get(_image_of(raw))):
                     self._decide(suspect, tgid)
             # What is still open is left out: handshakes without data, for instance.
-            yield from (raw for raw in self._held.pop(tgid) if self._believe(raw))
+            yield from (raw for raw in self._held.pop(tgid, ()) if self._believe(raw))
         self._sizes.clear()
 
     # ---- holding back ----

@@ -67,6 +67,7 @@ def test_text(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["openssl"].split(maxsplit=1) == ["tlstap", "libraries openssl, libressl"]
     assert rows["gnutls"].split(maxsplit=1) == ["tlstap", "libraries gnutls"]
     assert rows["nss"].split(maxsplit=1) == ["tlstap", "libraries nss"]
+    assert rows["boringssl"].split(maxsplit=1) == ["tlstap", "libraries boringssl, aws-lc"]
     assert rows["wolf"].split(maxsplit=2) == ["tlstap-wolf", "2.5", "libraries wolfssl"]
     assert lines[-1] == ("left out: evil of tlstap-evil, which can't be imported: RuntimeError: \\x1b[31mred")
     assert (error, "\x1b" in out) == ("", False)
@@ -75,7 +76,7 @@ def test_text(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
 def test_json(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys)
     plugins = {plugin["name"]: plugin for plugin in found["plugins"]}
-    assert list(plugins)[:5] == ["openssl", "gnutls", "nss", "protocols", "sinks"]
+    assert list(plugins)[:6] == ["openssl", "gnutls", "nss", "boringssl", "protocols", "sinks"]
     assert plugins["openssl"]["libraries"] == ["openssl", "libressl"]
     assert {"text", "json", "hex"} <= set(plugins["sinks"]["formats"])
     assert plugins["wolf"] == {
@@ -109,7 +110,7 @@ def test_leaving_out_what_is_not_there(installed: None, capsys: pytest.CaptureFi
     assert main(["plugins", "--no-plugin", "nonsense"]) == 2
     out, error = capsys.readouterr()
     assert out == ""
-    assert error.startswith("tlstap: no plugin 'nonsense' to leave out; known are: evil, gnutls, nss, ")
+    assert error.startswith("tlstap: no plugin 'nonsense' to leave out; known are: boringssl, evil, gnutls, ")
 
 
 def test_a_left_out_plugin_is_told_of_when_plugins_are_used(

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from tlstap.discovery.files import FileIdentity
-from tlstap.discovery.report import FoundFunction, FoundLibrary, ImageReport, MissingFunction
+from tlstap.discovery.report import FoundFunction, FoundLibrary, ImageReport, Means, MissingFunction
 from tlstap.discovery.scan import Image
 from tlstap.errors import KernelError
 from tlstap.library import DataProbe, FreeProbe, Library, Probe, Recognise
@@ -16,6 +16,7 @@ from tlstap.tracing.attacher import Attacher
 from tlstap.tracing.engine import Engine, Site
 from tlstap.tracing.machine import Machine
 from tlstap.tracing.plan import ProbeTable
+from tlstap.tracing.trial import Trials
 
 FREE = FreeProbe(function="free")
 
@@ -40,6 +41,8 @@ class FakeEngine:
 
     def __init__(self, refused: Sequence[int] = ()) -> None:
         self.attached: dict[int, list[Site]] = {}
+        self.numbers_images = True
+        self.counts_traffic = True
         self._refused = refused
 
     def attach(self, fd: int, image: int, sites: Sequence[Site]) -> None:
@@ -48,13 +51,13 @@ class FakeEngine:
         self.attached[image] = list(sites)
 
 
-def image(fd: int, library: Library, *functions: str) -> Image:
+def image(fd: int, library: Library, *functions: str, means: Means = "dynsym") -> Image:
     """A file that contains a library of which these functions were found, at addresses of their own."""
     found = [
         FoundFunction(
             name=name,
             address=0x100 * (place + 1),
-            means="dynsym",
+            means=means,
             probe_address=0x100 * (place + 1) + 4,
             probe_offset=0x10 * (place + 1),
             first_instruction="push rbp",
@@ -86,7 +89,8 @@ class Bench:
         self.engine = FakeEngine(refused)
         self.machine = Machine(self.table, lambda library, detail, value: None)
         engine = cast(Engine, self.engine)
-        self.attacher = Attacher(engine, self.table, self.machine, libraries)
+        self.trials = Trials(lambda suspect, why: None)
+        self.attacher = Attacher(engine, self.table, self.machine, libraries, self.trials)
 
     def attach(self, *images: Image) -> list[tuple[str, str | None]]:
         """Which libraries in which files were probed, as events will name them."""
@@ -148,7 +152,7 @@ def test_without_a_stand_in_nothing_is_probed_and_the_reason_is_told() -> None:
     assert bench.attach(image(5, ALONE, "alone_write")) == []
     assert bench.problems == [
         "/lib/alone-5: ALONE is there, but no function to read with was found (alone_read: no symbol); "
-        "see tlstap inspect"
+        "tlstap inspect says more, --at FILE:FUNCTION=ADDRESS gives an address by hand"
     ]
     assert bench.engine.attached == {}
 
@@ -160,3 +164,39 @@ def test_what_the_kernel_refuses_is_a_problem_of_that_file_only() -> None:
         ("main", "/lib/stand-3"),
     ]
     assert bench.problems[-1] == "/lib/main-2: no"
+
+
+@pytest.mark.parametrize("means", ["signature", "user"])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_functions_found_by_signature_are_on_trial(means: Means, numbered: bool) -> None:
+    bench = Bench(MAIN)
+    bench.engine.numbers_images = numbered
+    assert bench.attach(image(6, MAIN, "main_read", "main_write", "free", means=means)) == [
+        ("main", "/lib/main-6")
+    ]
+    [sites] = bench.engine.attached.values()
+    assert [site.on_trial for site in sites] == [True, True, True]
+    (suspect,) = bench.trials.suspects
+    assert suspect.key == (1 if numbered else 0) and suspect.images == {1}
+    assert suspect.where == "MAIN, /lib/main-6"
+    tried = {probe: (trial.function, trial.direction) for probe, trial in suspect.trials.items()}
+    read, write = (bench.table.index(probe) for probe in MAIN.probes[:2])
+    assert tried == {read: ("main_read", 0), write: ("main_write", 1)}, "only what moves data is tried"
+
+
+def test_functions_with_symbols_are_not() -> None:
+    bench = Bench(MAIN)
+    bench.attach(COMPLETE)
+    [sites] = bench.engine.attached.values()
+    assert not any(site.on_trial for site in sites)
+    assert bench.trials.suspects == []
+
+
+def test_without_evidence_nothing_on_trial_is_attached() -> None:
+    bench = Bench(MAIN)
+    bench.engine.counts_traffic = False
+    assert bench.attach(image(7, MAIN, "main_read", "main_write", means="signature"), COMPLETE) == [
+        ("main", "/lib/main-1")
+    ]
+    (problem,) = bench.problems
+    assert problem.startswith("/lib/main-7: MAIN is there") and "nothing can prove them right" in problem

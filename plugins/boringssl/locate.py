@@ -172,6 +172,8 @@ class _Model:
             if not calls:
                 raise NotLocatedError("SSL_read was inlined together with it into some functions")
             returns += [code.instructions[call].next for call in calls]
+        if not self._looks(peek):
+            raise NotLocatedError(f"what SSL_read calls ({peek:#x}) does not look as SSL_peek does")
         self._found(peek)
         return Located(peek, by_signature=True, return_addresses=tuple(sorted(returns)))
 
@@ -221,7 +223,8 @@ class _Model:
         if reporting:
             return reporting
         (reader, *others) = sorted(readers)
-        found = ({reader, *others} if others else self._callers(reader)) - self._shutdown()
+        put_into_others = bool(others) or self._looks(reader)
+        found = (readers if put_into_others else self._callers(reader)) - self._shutdown()
         if not found:
             raise NotLocatedError("nothing calls the function that reads")
         return found
@@ -243,15 +246,19 @@ class _Model:
         """Whether it is SSL_read itself, or does as that does: it hands on its own arguments."""
         if peek is not None and self._code(taker).calls_of(peek):
             return self._passes(taker, peek, 3)
+        return self._looks(taker)
+
+    def _looks(self, function: int) -> bool:
+        """Whether it reads, once, and copies what was read as its own arguments say."""
         readers = self._readers()
-        if taker in readers:
-            reads = self._passes(taker, self.handshake().address, 1)
+        if function in readers:
+            reads = self._passes(function, self.handshake().address, 1)
         else:
             reads = any(
-                self._passes(taker, reader, 1) and len(self._code(taker).calls_of(reader)) == 1
+                self._passes(function, reader, 1) and len(self._code(function).calls_of(reader)) == 1
                 for reader in readers
             )
-        return reads and self._hands_on(taker, _SECOND)  # copies to its buffer
+        return reads and self._hands_on(function, _SECOND)
 
     # ---- writing ----
 

@@ -19,6 +19,8 @@ MAX_REFERENCES = 100_000
 _PIECE = 256 << 10
 _OVERLAP = 64
 """Bytes of the following piece that an instruction, or the second half of an address, may reach into."""
+_LEADING = 3
+"""x86-64: bytes of an instruction before its displacement, at most."""
 _MASK32 = 0xFFFFFFFF
 _NEAR_WORDS = 12
 """aarch64: words behind adrp in which the add that completes its address is looked for."""
@@ -84,7 +86,8 @@ class _X86:
         self._image = image
         count = (_PIECE + _OVERLAP) // 4
         self._steps = np.arange(count, dtype=np.uint32) * np.uint32(4)
-        self._sums = np.empty(count, dtype=np.uint32)
+        self._reached = np.empty(count, dtype=np.uint32)
+        self._distances = np.empty(count, dtype=np.uint32)
         self._hits = np.empty(count, dtype=np.bool_)
 
     def find(self, start: int, code: bytes, wanted: Sequence[range]) -> Iterator[Reference]:
@@ -92,33 +95,42 @@ class _X86:
 
         for phase in range(min(4, len(code) - 3)):
             words = np.frombuffer(code, dtype="<u4", count=(len(code) - phase) // 4, offset=phase)
+            reached = self._reached[: len(words)]
+            np.add(words, self._steps[: len(words)], out=reached)
+            first = start + phase
             for span in wanted:
                 # A displacement leads into the span if the distance to its start is less than its length.
-                for index in self._within(words, start + phase + 4 - span.start, len(span), moving=True):
-                    word = int(words[index])
-                    yield from _displacement(self._image, start + phase + 4 * index, word, span)
+                for index in self._within(reached, span.start - first - 4, len(span)):
+                    position = first + 4 * index
+                    target = position + 4 + ((int(words[index]) ^ 0x80000000) - 0x80000000)
+                    if target in span:
+                        yield from _displacement(self._before(code, start, position), position, target)
                 if self._image.type == "executable" and span.stop <= 1 << 31:
-                    for index in self._within(words, -span.start, len(span), moving=False):
-                        yield from _immediate(self._image, start + phase + 4 * index, int(words[index]))
+                    for index in self._within(words, span.start, len(span)):
+                        position = first + 4 * index
+                        before = self._before(code, start, position)
+                        yield from _immediate(before, position, int(words[index]))
 
-    def _within(self, words: Any, base: int, length: int, *, moving: bool) -> list[int]:
-        """Indices of words that, added to the base (and to their own place), are less than a length."""
+    def _within(self, numbers: Any, base: int, length: int) -> list[int]:
+        """Indices of the numbers that are at least the base, by less than a length, modulo 2**32."""
         import numpy as np
 
-        sums, hits = self._sums[: len(words)], self._hits[: len(words)]
-        np.add(words, np.uint32(base & _MASK32), out=sums)
-        if moving:
-            np.add(sums, self._steps[: len(words)], out=sums)
-        np.less(sums, np.uint32(min(length, _MASK32)), out=hits)
+        distances, hits = self._distances[: len(numbers)], self._hits[: len(numbers)]
+        np.subtract(numbers, np.uint32(base & _MASK32), out=distances)
+        np.less(distances, np.uint32(min(length, _MASK32)), out=hits)
         return np.flatnonzero(hits).tolist() if hits.any() else []
 
+    def _before(self, code: bytes, start: int, position: int) -> bytes:
+        """The three bytes before a position in a piece of code; NUL where the segment has none."""
+        if position - start >= _LEADING:
+            return code[position - start - _LEADING : position - start]
+        if not self._image.is_code(position - _LEADING):
+            return bytes(_LEADING)
+        return self._image.read(position - _LEADING, _LEADING).rjust(_LEADING, b"\0")
 
-def _displacement(image: ElfImage, position: int, word: int, span: range) -> Iterator[Reference]:
+
+def _displacement(before: bytes, position: int, target: int) -> Iterator[Reference]:
     """The instruction that ends in a displacement at this position, if there is one."""
-    target = position + 4 + ((word ^ 0x80000000) - 0x80000000)
-    if target not in span:
-        return
-    before = _before(image, position, 3)
     if before[1:2] == b"\x8d" and before[0] & 0xF8 == 0x48 and before[2] & 0xC7 == 0x05:
         yield Reference(position - 3, target, "address")
     elif before[2:] == b"\xe8":
@@ -129,9 +141,8 @@ def _displacement(image: ElfImage, position: int, word: int, span: range) -> Ite
         yield Reference(position - 2, target, "jump")
 
 
-def _immediate(image: ElfImage, position: int, target: int) -> Iterator[Reference]:
+def _immediate(before: bytes, position: int, target: int) -> Iterator[Reference]:
     """In a program that is never moved: mov r32, imm32; push imm32; mov r64, imm32."""
-    before = _before(image, position, 3)
     last = before[2]
     if 0xB8 <= last <= 0xBF:
         prefixed = before[1] == 0x41
@@ -141,13 +152,6 @@ def _immediate(image: ElfImage, position: int, target: int) -> Iterator[Referenc
     elif before[1] == 0xC7 and 0xC0 <= last <= 0xC7:
         prefixed = before[0] & 0xF0 == 0x40
         yield Reference(position - 2 - prefixed, target, "address")
-
-
-def _before(image: ElfImage, position: int, size: int) -> bytes:
-    """The bytes before a position; NUL where the segment has none."""
-    if not image.is_code(position - size):
-        return bytes(size)
-    return image.read(position - size, size).rjust(size, b"\0")
 
 
 # aarch64

@@ -106,6 +106,10 @@ class ElfImage:
 
     def executable_segments(self) -> tuple[Segment, ...]:
         """The loaded segments that hold code."""
+        return self._executable_segments
+
+    @cached_property
+    def _executable_segments(self) -> tuple[Segment, ...]:
         return tuple(segment for segment in self.segments if segment.type == "PT_LOAD" and segment.executable)
 
     @cached_property

@@ -199,7 +199,8 @@ def _behind(code: Sequence[Instruction], index: int, branched: set[int]) -> int 
         return None
     surely = one.flow != "call" and (one.flow != "jump" or one.target is not None)
     padded = False
-    for following in code[index + 1 :]:
+    for place in range(index + 1, len(code)):  # a slice would be copied for each instruction
+        following = code[place]
         if following.address in branched:
             return None
         if not is_padding(following):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tlstap.discovery.disassembly import disassembler
@@ -49,22 +50,26 @@ def decode(image: ElfImage, start: int, end: int) -> Iterator[Instruction]:
     :raise ElfError: if no loaded segment has the address.
     """
     code = image.read(start, max(0, end - start))
-    ends = _ENDS[image.machine]
-    for address, size, mnemonic, operands in disassembler(image.machine).disasm_lite(code, start):
-        name = mnemonic
-        while name.startswith(_PREFIXES):
-            name = name.partition(" ")[2]
-        flow: Flow = "next"
-        target = None
-        if name in _CALLS:
-            flow, target = "call", _target(operands)
-        elif name in _JUMPS:
-            flow, target = "jump", _target(operands)
-        elif name in ends:
-            flow = "end"
-        elif _BRANCHES.fullmatch(name):
-            flow, target = "branch", _target(operands)
+    machine = image.machine
+    for address, size, mnemonic, operands in disassembler(machine).disasm_lite(code, start):
+        name, flow = _meaning(machine, mnemonic)
+        target = None if flow in ("next", "end") else _target(operands)
         yield Instruction(address, size, name, operands, flow, target)
+
+
+@cache
+def _meaning(machine: str, mnemonic: str) -> tuple[str, Flow]:
+    """The name without prefixes, and how such an instruction goes on."""
+    name = mnemonic
+    while name.startswith(_PREFIXES):
+        name = name.partition(" ")[2]
+    if name in _CALLS:
+        return name, "call"
+    if name in _JUMPS:
+        return name, "jump"
+    if name in _ENDS[machine]:
+        return name, "end"
+    return name, "branch" if _BRANCHES.fullmatch(name) else "next"
 
 
 def is_padding(instruction: Instruction) -> bool:

@@ -11,6 +11,7 @@ from tlstap.discovery.elf import ElfImage
 from tlstap.errors import NotLocatedError
 from tlstap.location import Located
 from tlstap.plugins.openssl.locate import locate
+from tlstap.registry import Registry
 
 INTERNAL = ("ssl_read_internal", "ssl_write_internal", "ssl_write_internal_flags")
 EXPORTED = ("SSL_read", "SSL_read_ex", "SSL_write", "SSL_write_ex", "SSL_write_ex2")
@@ -216,6 +217,18 @@ def test_a_few_exported_functions(tmp_path: Path) -> None:
 
 
 def test_no_signature_of_libressl(tmp_path: Path) -> None:
-    library, _ = build(tmp_path, EVERYTHING)
-    with ElfImage.open(str(library)) as image, pytest.raises(NotLocatedError, match="is not known"):
-        locate(image, "SSL_read", signatures=False)
+    library, table = build(tmp_path, EVERYTHING)
+    registry = Registry.load()
+    with ElfImage.open(str(library)) as image:
+        with pytest.raises(NotLocatedError, match="is not known"):
+            registry.locate(image, registry.libraries["libressl"], "SSL_read")
+        answer = registry.locate(image, registry.libraries["openssl"], "SSL_read")
+    assert answer == Located(table["SSL_read"], by_signature=True)
+
+
+def test_where_nothing_tells_where_functions_begin(tmp_path: Path) -> None:
+    """Nobody calls SSL_read and its like, and there is no unwind information."""
+    library, table = build(tmp_path, EVERYTHING, *OPTIONS[3])
+    answers = located(library)
+    assert "begins can't be told" in reason(answers, "SSL_read")
+    assert found(answers).items() <= table.items()

@@ -2,7 +2,7 @@
  * must prove that it is that function, before what it captures is shown. */
 
 #define LOWEST_ADDRESS 4096
-#define HIGHEST_ADDRESS (1ULL << 47)
+#define HIGHEST_ADDRESS (1ULL << 56) /* aarch64 has a tag above */
 #define HANDLE_ALIGNMENT 8
 
 /* From now on what the process moves on its sockets is counted. */
@@ -16,6 +16,9 @@ static __always_inline void watch_process(void) {
 
 static __always_inline bool is_readable(u64 address) {
     u8 byte = 0;
+#if defined(__aarch64__)
+    address &= HIGHEST_ADDRESS - 1;
+#endif
     return address >= LOWEST_ADDRESS && address < HIGHEST_ADDRESS &&
            !bpf_probe_read_user(&byte, sizeof(byte), (void *)address);
 }

@@ -8,6 +8,7 @@ from typing import Self
 
 from tlstap import schema
 from tlstap.convert import KIND_OF, to_event
+from tlstap.discovery.given import GivenAddress
 from tlstap.errors import UsageError
 from tlstap.pipeline import Passthrough, Pipeline
 from tlstap.records import Record
@@ -36,6 +37,7 @@ class Tracer:
     :param duration: iteration ends after so many seconds.
     :param buffer_bytes: size of the buffer between kernel and tlstap, a power of two.
     :param no_plugins: names of plugins not to load.
+    :param addresses: "FILE:FUNCTION=ADDRESS" for functions that tlstap does not find in a stripped file.
     :param on_message: called with lines about what is found, or can't be traced, while tracing.
     :raises TlstapError: from `with`, if tracing can't begin.
     """
@@ -53,6 +55,7 @@ class Tracer:
         duration: float | None = None,
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         no_plugins: Collection[str] = (),
+        addresses: Collection[str] = (),
         on_message: Callable[[str], None] = lambda line: None,
     ) -> None:
         for kind in kinds or ():
@@ -65,7 +68,8 @@ class Tracer:
             exes=frozenset([exe] if isinstance(exe, str) else exe),
             libraries=frozenset([libraries] if isinstance(libraries, str) else libraries),
         )
-        options = Options(filters, duration, buffer_bytes, tuple(command))
+        given = tuple(GivenAddress.parse(text) for text in addresses)
+        options = Options(filters, duration, buffer_bytes, tuple(command), given=given)
         self._kinds = None if kinds is None else frozenset(kinds)
         self._registry = Registry.load(no_plugins)
         self._session = Session(self._registry, options, on_message)

@@ -18,7 +18,7 @@ where that is computed); not at all (end)."""
 
 _PREFIXES = ("bnd ", "notrack ")
 _ENDS = {
-    "x86_64": frozenset({"ret", "retf", "ud2", "ud1", "ud0", "int3", "hlt", "iretq"}),
+    "x86_64": frozenset({"ret", "repz ret", "retf", "ud2", "ud1", "ud0", "int3", "hlt", "iretq"}),
     "aarch64": frozenset({"ret", "retaa", "retab", "eret", "brk", "udf", "hlt"}),
 }
 _CALLS = frozenset({"call", "bl", "blr", "blraa", "blraaz", "blrab", "blrabz"})

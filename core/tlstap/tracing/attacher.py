@@ -216,7 +216,8 @@ class Watch(threading.Thread):
     of those only the ones whose size changed are read.
 
     :param pids: the only processes to look at; None for all.
-    :param tell: called with images that were newly probed, and with the problems that were met.
+    :param tell: called with images that were newly probed, with the problems that were met, and with whether
+        the file had to be looked into first, while processes ran it.
     """
 
     def __init__(
@@ -224,7 +225,7 @@ class Watch(threading.Thread):
         scanner: Scanner,
         attacher: Attacher,
         pids: Callable[[], Collection[int] | None],
-        tell: Callable[[list[ProbedImage], list[str]], None],
+        tell: Callable[[list[ProbedImage], list[str], bool], None],
     ) -> None:
         super().__init__(name="tlstap-watch", daemon=True)
         self._scanner = scanner
@@ -255,7 +256,8 @@ class Watch(threading.Thread):
             try:
                 self._attach(self._find(pids, again))
             except OSError as error:  # too many open files, for instance: the trace goes on
-                self._tell([], [f"new processes can't be looked at: {error.strerror or error}"])
+                problem = f"new processes can't be looked at: {error.strerror or error}"
+                self._tell([], [problem], False)
 
     def _find(self, pids: Collection[int], again: bool) -> list[Image]:
         """New images in these processes, and in all others if they are to be looked at again."""
@@ -266,17 +268,17 @@ class Watch(threading.Thread):
 
     def _look_into_large_files(self) -> None:
         if (large := self.lookout.ended()) is not None:
-            self._attach(self._scanner.take_in(large))
+            self._attach(self._scanner.take_in(large), late=True)
             self._scanner.save()
         if self.lookout.file is None and self._scanner.large:
             self.lookout.start(self._scanner.large[0])
 
-    def _attach(self, images: list[Image]) -> None:
+    def _attach(self, images: list[Image], *, late: bool = False) -> None:
         if not images:
             return
         known = len(self._attacher.coverage.problems)
         probed = self._attacher.attach(images)
-        self._tell(probed, self._attacher.coverage.problems[known:])
+        self._tell(probed, self._attacher.coverage.problems[known:], late)
 
     def _take_due(self, until: float) -> set[int]:
         """Wait for processes that are to be looked at, at most until then."""

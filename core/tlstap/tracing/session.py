@@ -229,10 +229,11 @@ class Session:
         stand_ins = [self._registry.stand_in(library) for library in chosen]
         return chosen + [library for library in stand_ins if library is not None]
 
-    def _tell_found(self, probed: list[ProbedImage], problems: list[str]) -> None:
+    def _tell_found(self, probed: list[ProbedImage], problems: list[str], late: bool) -> None:
         for one in probed:
             version = f" {one.info.version}" if one.info.version else ""
-            self._tell(f"also tracing {one.library.title}{version}, {one.info.path}")
+            missed = "; what passed while it was looked into was not seen" if late and one.image.pids else ""
+            self._tell(f"also tracing {one.library.title}{version}, {one.info.path}{missed}")
         for problem in problems:
             self._tell(problem)
 

@@ -152,6 +152,16 @@ def test_what_looks_is_inlined_into_what_reads(tmp_path: Path) -> None:
     check(*build(tmp_path, LIBRARY, f"-DPEEK={INLINE}"))
 
 
+def test_what_looks_is_inlined_into_what_writes_elsewhere(tmp_path: Path) -> None:
+    """A word of something else, as far from its start as one of the two words that SSL_read writes."""
+    program = PROGRAM.replace(
+        "return SSL_peek(of->ssl, &one, 1) + 2;",
+        "int got = SSL_peek(of->ssl, &one, 1); ((Part *)of->place)->pending.data = 0; return got;",
+    )
+    assert program != PROGRAM
+    check(*build(tmp_path, LIBRARY, f"-DPEEK={INLINE}", program=program))
+
+
 def test_looking_alone_is_not_reading(tmp_path: Path) -> None:
     """What SSL_peek only looks at is not taken away: nothing tells which of the two is SSL_read."""
     reading = READING[: READING.index("ssl->part->pending.data += got;")] + "return got; }"
@@ -165,11 +175,11 @@ def test_looking_alone_is_not_reading(tmp_path: Path) -> None:
 def test_a_program_that_reads_with_arguments_of_its_own_for_ssl_read(tmp_path: Path) -> None:
     """It looks like SSL_read but reads twice, and what SSL_read returns is not what it returns."""
     twice = """
-        NO_INLINE int read_twice(SSL *ssl, char *place) {
-            int got = SSL_read(ssl, place, 16);
-            return got == 16 ? SSL_read(ssl, place + 16, 100) : -3;
+        NO_INLINE int read_twice(SSL *ssl, char *place, int size) {
+            int got = SSL_read(ssl, place, size);
+            return got == size ? SSL_read(ssl, place + got, 100) : -3;
         }
-        long also(SSL *ssl, char *place) { return read_twice(ssl, place) + 5; }
+        long also(SSL *ssl, char *place) { return read_twice(ssl, place, 16) + read_twice(ssl, place, 5); }
     """
     path, truth = build(tmp_path, LIBRARY, f"-DREAD={INLINE}", f"-DPEEK={INLINE}", program=PROGRAM + twice)
     check(path, truth, SSL_read="it was inlined into 3 functions")

@@ -35,18 +35,25 @@ if TYPE_CHECKING:
 def command(file: str, as_json: bool, excluded: tuple[str, ...]) -> None:
     """Show which TLS libraries an ELF file contains and where each of their functions is.
 
+    The file is looked into afresh; what is found is kept for traces to come.
+
     A probe on an instruction that the kernel emulates costs far less than one that it must step over.
     """
-    from tlstap.discovery.analysis import analyse
+    from tlstap.discovery.cache import ReportCache
     from tlstap.discovery.elf import ElfImage
     from tlstap.discovery.processes import open_beside
-    from tlstap.discovery.scan import Work
+    from tlstap.discovery.scan import Work, examine
 
     registry = load_registry(excluded)
     beside = partial(open_beside, None, str(Path(file).resolve()))
     with ElfImage.open(file) as image, progress(f"Looking into {escape(file)}") as line:
         image.progress = Work(file, image.size, line.look_into)
-        report = analyse(image, registry.libraries.values(), registry.locate, beside)
+        libraries = registry.libraries.values()
+        report, entry = examine(image, libraries, registry.locate, beside)
+        # So that a trace need not look into it again.
+        cache = ReportCache(libraries)
+        cache.put(image.identity, entry)
+        cache.save()
     if as_json:
         print_lines([json.dumps({"path": file, **report.model_dump(mode="json")}, indent=2)])
     else:

@@ -369,15 +369,9 @@ class Scanner:
                     if known is not None and _companions_unchanged(known, open_beside):
                         cache.put(identity, known)
                         return known
-                companions: dict[str, FileIdentity] = {}
-                beside = _recording(open_beside, companions)
-                report = analyse(elf, self._libraries, self._locator, beside, self._given)
+                _, entry = examine(elf, self._libraries, self._locator, open_beside, self._given)
         except NotElfError:
-            report, companions = None, {}
-        if report is not None and not (report.libraries or report.unsupported or report.problems):
-            report = None
-        content = digest(fd) if report is not None and report.libraries else ""
-        entry = Entry(report, content, companions)
+            entry = Entry(report=None)
         if cache and FileIdentity.of(os.fstat(fd)) == identity:
             cache.put(identity, entry)
         return entry
@@ -410,6 +404,21 @@ class Scanner:
             return []
         image.pids |= large.pids
         return [image]
+
+
+def examine(
+    image: ElfImage,
+    libraries: Collection[Library],
+    locator: Locator,
+    open_beside: OpenBeside,
+    given: GivenAddresses = NONE_GIVEN,
+) -> tuple[ImageReport, Entry]:
+    """Analyse an image: all that can be said of it, and what the cache shall remember."""
+    companions: dict[str, FileIdentity] = {}
+    report = analyse(image, libraries, locator, _recording(open_beside, companions), given)
+    content = digest(image.fd) if report.libraries else ""
+    tells = bool(report.libraries or report.unsupported or report.problems)
+    return report, Entry(report if tells else None, content, companions)
 
 
 def _recording(open_beside: OpenBeside, companions: dict[str, FileIdentity]) -> OpenBeside:

@@ -13,6 +13,9 @@ from tests.unit.plugins.test_openssl_locate import NOINLINE, READ, WRITE, addres
 
 from tlstap.cli import main
 from tlstap.discovery import ldcache, processes
+from tlstap.discovery.cache import ReportCache
+from tlstap.discovery.files import FileIdentity
+from tlstap.registry import Registry
 
 REST = """
     void *SSL_new(void *ctx) { return ctx; }
@@ -103,3 +106,15 @@ def test_libs_without_the_plugin(libssl: tuple[Path, Path], capsys: pytest.Captu
     with process(library) as child:
         assert main(["libs", "--no-plugin", "openssl", "-p", str(child.pid)]) == 0
         assert str(os.fspath(library)).replace("\x1b", "\\x1b") not in capsys.readouterr().out
+
+
+def test_inspect_spares_a_trace_the_work(
+    libssl: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    library, _ = libssl
+    assert main(["inspect", "--json", str(library)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    known = Registry.load().libraries.values()
+    entry = ReportCache(known).get(FileIdentity.of(library.stat()))
+    assert entry is not None and entry.report is not None
+    assert {"path": str(library), **entry.report.model_dump(mode="json")} == report

@@ -53,9 +53,8 @@ def recognise(image: ElfImage, libraries: Collection[Library]) -> tuple[list[Lib
         for library, way in ways
         if defined.issuperset(way.symbols) and defined.isdisjoint(way.not_symbols)
     ]
-    texts = {text.encode() for _, way in fitting for text in _texts(way)}
-    texts.update(text for _, _, marks in markers for text in marks)
-    present = image.contains(*texts)
+    possible = [marks for _, functions, marks in markers if marks and defined.issuperset(functions)]
+    present = _find_texts(image, [texts for _, way in fitting for texts in _texts(way)] + possible)
 
     found = list(dict.fromkeys(library for library, way in fitting if _texts_fit(way, present)))
     others = [
@@ -68,8 +67,22 @@ def recognise(image: ElfImage, libraries: Collection[Library]) -> tuple[list[Lib
     return found, tuple(dict.fromkeys(others))
 
 
-def _texts(way: Recognise) -> tuple[str, ...]:
-    return way.strings + way.every_string + way.not_strings
+def _texts(way: Recognise) -> list[tuple[bytes, ...]]:
+    """Groups of texts, of which only the first is needed to know that the others don't matter."""
+    needed, *others = (
+        tuple(text.encode() for text in texts) for texts in (way.every_string, way.strings, way.not_strings)
+    )
+    rest = [text for texts in others for text in texts]
+    return [(*needed, *rest)] if needed else [(text,) for text in rest]
+
+
+def _find_texts(image: ElfImage, groups: Sequence[tuple[bytes, ...]]) -> set[bytes]:
+    """Which texts are there; where the first of a group is not, the others are not looked for.
+
+    Most files have none of the first ones, and each text that is looked for takes time.
+    """
+    first = image.contains(*{group[0] for group in groups})
+    return first | image.contains(*{text for group in groups if group[0] in first for text in group[1:]})
 
 
 def _texts_fit(way: Recognise, present: set[bytes]) -> bool:

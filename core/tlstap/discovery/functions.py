@@ -146,17 +146,18 @@ class Functions:
             return []
         code = _decode_window(self._image, surely, window.stop)
         called = sorted({*surely, *_behind_ends(code, targets)})
-        branched = {one.target for one in code if one.flow in ("branch", "jump") and one.target is not None}
+        leads = _Leads(code, called)
+        self._jumps = sorted({*self._jumps, *((target, source) for source, target in leads.jumps)})
         starts = set(called)
-        reach = 0
+        start = reach = 0
         for index, one in enumerate(code[:-1]):
             if one.address in starts:
-                reach = one.address
+                start = reach = one.address
             if one.flow in ("branch", "jump") and one.target is not None and one.target < window.stop:
                 following = bisect_right(called, one.address)
                 if following == len(called) or one.target < called[following]:
                     reach = max(reach, one.target)
-            if one.next > reach and (begin := _behind(code, index, branched)) is not None:
+            if one.next > reach and (begin := _behind(code, index, start, leads)) is not None:
                 starts.add(begin)
         if code and not self._image.is_code(code[-1].next):
             starts.add(code[-1].next)
@@ -188,8 +189,46 @@ def _behind_ends(code: Sequence[Instruction], targets: set[int]) -> set[int]:
     return found
 
 
-def _behind(code: Sequence[Instruction], index: int, branched: set[int]) -> int | None:
-    """Where the next function begins, if one ends with this instruction and nothing leads beyond it.
+class _Leads:
+    """Where the jumps and branches of some code lead."""
+
+    def __init__(self, code: Sequence[Instruction], called: Sequence[int]) -> None:
+        self._called = called
+        self.jumps = [
+            (one.address, one.target)
+            for one in code
+            if one.flow in ("branch", "jump") and one.target is not None
+        ]
+        self._sources: dict[int, list[int]] = {}
+        for source, target in self.jumps:
+            self._sources.setdefault(target, []).append(source)
+
+    def into(self, address: int, start: int) -> bool:
+        """Whether the function that begins at `start`, and would go on at `address`, jumps there: itself, or
+        from a part that was moved away, into which it jumps."""
+        sources = self._sources.get(address)
+        if not sources:
+            return False
+        end = self._next_called(address)
+        if any(start <= source and (end is None or source < end) for source in sources):
+            return True
+        first = bisect_left(self.jumps, (start, 0))
+        last = bisect_left(self.jumps, (address, 0))
+        away = [target for _, target in self.jumps[first:last] if not start <= target < address]
+        return any(self._is_together(target, source) for target in away for source in sources)
+
+    def _next_called(self, address: int) -> int | None:
+        index = bisect_right(self._called, address)
+        return self._called[index] if index < len(self._called) else None
+
+    def _is_together(self, first: int, second: int) -> bool:
+        """Whether no function begins between two places."""
+        return first <= second and bisect_right(self._called, first) == bisect_right(self._called, second)
+
+
+def _behind(code: Sequence[Instruction], index: int, start: int, leads: _Leads) -> int | None:
+    """Where the next function begins, if the one from `start` on ends with this instruction: nothing leads
+    beyond it.
 
     A call that never returns ends one too, and so does a jump to a computed address that is no switch; they
     show by padding behind them up to an aligned address that nothing jumps to.
@@ -199,9 +238,8 @@ def _behind(code: Sequence[Instruction], index: int, branched: set[int]) -> int 
         return None
     surely = one.flow != "call" and (one.flow != "jump" or one.target is not None)
     padded = False
-    for place in range(index + 1, len(code)):  # a slice would be copied for each instruction
-        following = code[place]
-        if following.address in branched:
+    for following in code[index + 1 :]:
+        if leads.into(following.address, start):
             return None
         if not is_padding(following):
             aligned = padded and following.address % _ALIGNMENT == 0

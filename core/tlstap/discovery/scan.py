@@ -87,10 +87,16 @@ class LargeFile:
     pids: set[int] = field(default_factory=set)
     entry: Entry | None = None
     problem: ElfError | None = None
+    busy: bool = False
+    """It is being looked into: its descriptor must stay."""
 
     def look(self, show: ShowWork = lambda path, done, total: None) -> None:
         """Look into it."""
-        self.examine(self, Work(self.path, self.identity.size, show))
+        self.busy = True
+        try:
+            self.examine(self, Work(self.path, self.identity.size, show))
+        finally:
+            self.busy = False
 
 
 @dataclass(slots=True)
@@ -174,7 +180,8 @@ class Scanner:
                 os.close(image.fd)
                 image.fd = None
         for large in self.large:
-            os.close(large.fd)
+            if not large.busy:
+                os.close(large.fd)
         self.large.clear()
         self.images.clear()
         self._held.clear()

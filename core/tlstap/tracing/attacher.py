@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from tlstap.tracing.plan import ProbePoint, ProbeTable, missing_directions, plan
 from tlstap.tracing.trial import Trial, Trials
 
 RESCAN_SECONDS = 1.0
+PATIENCE_SECONDS = 0.2
+"""For a file that is looked into when the trace ends."""
 LOOKOUT_SECONDS = 0.05
 """While a large file is looked into, this often it is asked for."""
 LOOK_AGAIN_SECONDS = (0.02, 0.1, 0.4)
@@ -183,16 +186,21 @@ class Lookout:
         self.file: LargeFile | None = None
         self.work: tuple[str, int, int] | None = None
         self._thread: threading.Thread | None = None
+        self._ending = False
 
     def start(self, large: LargeFile) -> None:
         """Begin with a file; only when `ended` has given the last one."""
         self.file = large
-        self._thread = threading.Thread(
-            target=large.look, args=(self._show,), name="tlstap-lookout", daemon=True
-        )
+        self._thread = threading.Thread(target=self._look, args=(large,), name="tlstap-lookout", daemon=True)
         self._thread.start()
 
+    def _look(self, large: LargeFile) -> None:
+        with contextlib.suppress(_EndedError):
+            large.look(self._show)
+
     def _show(self, path: str, done: int, total: int) -> None:
+        if self._ending:
+            raise _EndedError
         self.work = path, done, total
 
     def ended(self) -> LargeFile | None:
@@ -203,10 +211,15 @@ class Lookout:
         self.file = self.work = self._thread = None
         return large
 
-    def wait(self) -> None:
-        """Until the file that is looked into is done with."""
+    def end(self) -> None:
+        """Leave off, soon: the trace is over."""
+        self._ending = True
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(PATIENCE_SECONDS)
+
+
+class _EndedError(Exception):
+    """Ends what is looked into."""
 
 
 class Watch(threading.Thread):
@@ -300,4 +313,4 @@ class Watch(threading.Thread):
             self._ending = True
             self._wanted.notify()
         self.join()
-        self.lookout.wait()
+        self.lookout.end()

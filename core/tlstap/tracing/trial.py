@@ -228,6 +228,10 @@ class Trials:
         account = self._accounts.setdefault((image, tgid, handle, generation), _Account())
         watched = self._watched_of(suspect, tgid)
         self._look_at_sent(suspect, tgid, in_process[1])
+        if in_process[0] < watched.seen[0] or in_process[1] < watched.seen[1]:
+            # BPF has begun anew with this process, having seen too many others meanwhile.
+            account, watched.seen, watched.unsent = _Account(), [0, 0], 0
+            self._accounts[image, tgid, handle, generation] = account
         account.moved[direction] += moved
         account.in_calls[direction] += in_call[direction]
         before = 0 if flags & Flag.FROM_START else BUFFERED

@@ -275,3 +275,11 @@ def test_without_numbers_of_images_all_of_them_are_one() -> None:
     case.trials.add(0, IMAGE + 1, "BoringSSL, /opt/c", {READ: Trial("SSL_read", 0)})
     case.take(reader.but(image=0).evidence("read", 0, asked=5, plausible=False))
     assert case.withdrawn[0][0] == {IMAGE, IMAGE + 1}
+
+
+def test_a_count_that_began_anew_refutes_nothing() -> None:
+    """BPF forgets the processes that it has not seen for longest."""
+    case = Case()
+    case.take(read(moved=50_000, received=10**6))
+    assert case.take(read(moved=500, received=522), DATA_READ) == [DATA_READ]
+    assert case.withdrawn == []

@@ -23,6 +23,7 @@ from pathlib import Path
 from socket import create_server
 from typing import TextIO
 
+import tests
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.nss import make_database, tstclnt
 from tests.support.tracer import TLSTAP, read_events, run_tlstap
@@ -147,6 +148,24 @@ def check_command(server: Server, folder: Path, client: Client, *options: str, a
     )
 
 
+def check_signature(server: Server, folder: Path, *options: str) -> str:
+    """A program with OpenSSL inside and no symbol: what it moves is shown once it agrees with its socket."""
+    program, request, output = folder / "t-static", folder / "request", folder / "signature.json"
+    source = Path(tests.__file__).parent / "bpf/programs/bio_client.c"
+    static = ["-l:libssl.a", "-l:libcrypto.a", "-ldl", "-lpthread"]
+    subprocess.run(["gcc", "-O1", "-s", "-o", program, source, *static], check=True)
+    request.write_bytes(b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    client = [str(program), f"127.0.0.1:{server.port}", str(request), str(folder / "response")]
+    command = [str(TLSTAP), *options, "-f", "json", "-o", str(output), "--", *client]
+    result = subprocess.run(command, input="go\n", capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"status {result.returncode}: {result.stderr}"
+    assert "nothing lost" in result.stderr and "withdrawn" not in result.stderr, result.stderr
+    traced = check_traffic(
+        read_events(output), server, Client("t-static", str(program), "openssl", ""), addresses=True
+    )
+    return f"{len(traced.written)} and {len(traced.read)} bytes, {ends_of(traced)}"
+
+
 def check_download(server: Server, folder: Path, *options: str) -> str:
     """Every byte of 1 MiB, and an end soon after SIGTERM."""
     with run_tlstap(folder / "download.json", *options) as tracer:
@@ -201,6 +220,7 @@ def checks(server: Server, folder: Path) -> dict[str, Callable[[], str]]:
         "command": lambda: check_command(server, folder, curl),
         "GnuTLS": lambda: check_command(server, folder, server.wget()),
         "NSS": lambda: check_command(server, folder, server.tstclnt(folder)),
+        "signature": lambda: check_signature(server, folder),
         "download": lambda: check_download(server, folder, "-c", "curl"),
         "filters": lambda: check_download(server, folder, "--exe", "/usr/bin/curl", "-u", "0"),
         "--sockets syscall": lambda: check_command(server, folder, curl, "--sockets", "syscall"),

@@ -8,13 +8,13 @@ import random
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from tests.support import chromium, node
+from tests.support import bun, chromium, node
 from tests.support.tracer import TLSTAP
 from tests.support.wheels import module, strip
 
@@ -27,6 +27,14 @@ from tlstap.registry import Registry
 
 OTHER_NAMES = {"ssl_write_internal_flags": "ssl_write_internal"}
 """Names that plugins give to functions; the same function has another signature in some version."""
+FILES: dict[str, Callable[[], Path]] = {
+    "Chromium": lambda: chromium.EXECUTABLE,
+    "Bun": bun.available,
+    "gRPC": lambda: module("grpc._cython.cygrpc"),
+    "curl_cffi": lambda: module("curl_cffi._wrapper"),
+    "cryptography": lambda: module("cryptography.hazmat.bindings._rust"),
+    "Node.js": lambda: node.available().executable,
+}
 LONG_ENOUGH = 30.0
 """Seconds for a file, on a busy machine; what is not bounded takes hours."""
 
@@ -69,17 +77,13 @@ def hide_exports(file: Path) -> None:
     [
         ("curl_cffi", "boringssl", {"SSL_read", "SSL_write", "SSL_do_handshake", "SSL_new"}),
         ("cryptography", "openssl", {"ssl_read_internal", "SSL_do_handshake", "SSL_new"}),
-        ("node", "openssl", {"SSL_read", "SSL_write", "SSL_do_handshake", "SSL_new"}),
+        ("Node.js", "openssl", {"SSL_read", "SSL_write", "SSL_do_handshake", "SSL_new"}),
     ],
 )
 def test_the_same_without_symbols(
     registry: Registry, tmp_path: Path, name: str, library: str, functions: set[str]
 ) -> None:
-    original = {
-        "curl_cffi": lambda: module("curl_cffi._wrapper"),
-        "cryptography": lambda: module("cryptography.hazmat.bindings._rust"),
-        "node": lambda: node.available().executable,
-    }[name]()
+    original = FILES[name]()
     copy = strip(original, tmp_path / original.name)
     hide_exports(copy)
     [by_symbols] = inspect(registry, original).libraries
@@ -99,6 +103,17 @@ def test_the_same_without_symbols(
     for function in by_symbols.functions:
         if function.name in found:
             assert found[function.name].probe_offset == function.probe_offset
+
+
+@pytest.mark.parametrize("name", ["Chromium", "Bun", "gRPC"])
+def test_inspect_says_how_it_was_found(name: str) -> None:
+    """Files that come without symbols."""
+    [library] = json.loads(run_inspect(FILES[name]()).stdout)["libraries"]
+    means = {function["name"]: function["means"] for function in library["functions"]}
+
+    assert library["name"] == "boringssl"
+    assert means.keys() >= {"SSL_read", "SSL_write", "SSL_do_handshake"}
+    assert set(means.values()) == {"signature"}
 
 
 def programs_and_libraries() -> list[Path]:
@@ -232,7 +247,7 @@ def test_hostile_headers(tmp_path: Path, name: str) -> None:
 
 def test_damaged_headers(registry: Registry, tmp_path: Path) -> None:
     """A real library with BoringSSL inside, whose headers are damaged in several ways."""
-    original = module("grpc._cython.cygrpc")
+    original = FILES["gRPC"]()
     file = tmp_path / "damaged"
     shutil.copy(original, file)
     content = original.read_bytes()[:PAGE]

@@ -41,8 +41,9 @@ def command(file: str, as_json: bool, excluded: tuple[str, ...]) -> None:
     """
     from tlstap.discovery.cache import ReportCache
     from tlstap.discovery.elf import ElfImage
+    from tlstap.discovery.large_files import Work
     from tlstap.discovery.processes import open_beside
-    from tlstap.discovery.scan import Work, examine
+    from tlstap.discovery.scan import examine
 
     registry = load_registry(excluded)
     beside = partial(open_beside, None, str(Path(file).resolve()))

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlstap.cli.command import Command
+from tlstap.cli.looking import LookingInto
 from tlstap.cli.messages import say
 from tlstap.cli.output import OutputArguments, open_output, output_options
-from tlstap.cli.progress import ProgressLine, progress
+from tlstap.cli.progress import progress
 from tlstap.cli.values import byte_size, given_addresses, names, users
 
 if TYPE_CHECKING:
@@ -159,45 +160,6 @@ def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
                 session.child.terminate()
         say_summary(session, emitter)
     return _status(session)
-
-
-class LookingInto:
-    """A bar for the large file that is looked into while tracing; it gives way to what is captured, if both
-    go to the terminal."""
-
-    def __init__(self, session: Session, gives_way: bool) -> None:
-        self._session = session
-        self._gives_way = gives_way
-        self._bar = ExitStack()
-        self._line: ProgressLine | None = None
-        self._ended = session.looked_into is None
-
-    def __enter__(self) -> LookingInto:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._end()
-
-    def update(self) -> None:
-        """Show how far it is."""
-        if self._ended:
-            return
-        found = self._session.looked_into
-        if found is None:
-            self._end()
-            return
-        if self._line is None:
-            self._line = self._bar.enter_context(progress("", total=found[2]))
-        self._line.look_into(*found)
-
-    def give_way(self) -> None:
-        """Something is about to be written."""
-        if self._gives_way and not self._ended:
-            self._end()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._bar.close()
 
 
 def _status(session: Session) -> int:

@@ -17,6 +17,7 @@ from tlstap.discovery.elf import ElfImage
 from tlstap.discovery.elf_parts import ForeignElfError, NotElfError
 from tlstap.discovery.files import FileIdentity, digest, open_regular
 from tlstap.discovery.given import GivenAddresses
+from tlstap.discovery.large_files import LARGE, LargeFile, ShowWork, Work
 from tlstap.discovery.processes import CodeMapping, Stamp, printable
 from tlstap.discovery.recognise import OpenBeside
 from tlstap.errors import ElfError, ProcessGoneError
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 DiagnosticKind = Literal["unreadable", "malformed", "foreign", "truncated"]
 
 _MAX_SUBJECTS = 10_000
-
-LARGE = 32 << 20
-"""Bytes of a file that is looked into later, when it is not known yet."""
-PASSES = 3
-"""How often a locator looks through the code of a file without symbols, about."""
 
 
 @dataclass(eq=False, slots=True)
@@ -49,54 +45,6 @@ class Image:
     fd: int | None
     report: ImageReport
     pids: set[int] = field(default_factory=set)
-
-
-ShowWork = Callable[[str, int, int], None]
-"""Told of a file's path, how many bytes of work are done, and how many there are, about."""
-
-
-class Work:
-    """Adds up the bytes of a file that have been looked through.
-
-    :param path: for messages.
-    :param size: of the file.
-    """
-
-    def __init__(self, path: str, size: int, show: ShowWork) -> None:
-        self.path = path
-        self.done = 0
-        self.total = PASSES * size
-        self._show = show
-        show(path, 0, self.total)
-
-    def __call__(self, size: int) -> None:
-        self.done = min(self.total, self.done + size)
-        self._show(self.path, self.done, self.total)
-
-
-@dataclass(eq=False, slots=True)
-class LargeFile:
-    """A file that was put off because looking into it takes long. `examine` may be called in any thread,
-    once; then the scanner takes it in."""
-
-    identity: FileIdentity
-    path: str
-    fd: int
-    open_beside: OpenBeside
-    examine: Callable[[LargeFile, Callable[[int], None]], None]
-    pids: set[int] = field(default_factory=set)
-    entry: Entry | None = None
-    problem: ElfError | None = None
-    busy: bool = False
-    """It is being looked into: its descriptor must stay."""
-
-    def look(self, show: ShowWork = lambda path, done, total: None) -> None:
-        """Look into it."""
-        self.busy = True
-        try:
-            self.examine(self, Work(self.path, self.identity.size, show))
-        finally:
-            self.busy = False
 
 
 @dataclass(slots=True)

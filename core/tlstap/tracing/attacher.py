@@ -1,17 +1,13 @@
-"""From images to attached probes, at the start and while tracing."""
+"""From images to attached probes."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tlstap.discovery.given import OPTION
 from tlstap.discovery.report import FoundLibrary
-from tlstap.discovery.scan import Image, LargeFile, Scanner
+from tlstap.discovery.scan import Image
 from tlstap.errors import TlstapError
 from tlstap.library import DataProbe, Library
 from tlstap.schema import LibraryInfo
@@ -20,14 +16,6 @@ from tlstap.tracing.layout import DIRECTIONS
 from tlstap.tracing.machine import Machine, ProbedImage
 from tlstap.tracing.plan import ProbePoint, ProbeTable, missing_directions, plan
 from tlstap.tracing.trial import Trial, Trials
-
-RESCAN_SECONDS = 1.0
-PATIENCE_SECONDS = 0.2
-"""For a file that is looked into when the trace ends."""
-LOOKOUT_SECONDS = 0.05
-"""While a large file is looked into, this often it is asked for."""
-LOOK_AGAIN_SECONDS = (0.02, 0.1, 0.4)
-"""After a program was executed: its loader maps the libraries a moment later."""
 
 
 @dataclass(slots=True)
@@ -173,144 +161,3 @@ class Attacher:
 
     def _problem(self, image: Image, what: str) -> None:
         self.coverage.problems.append(f"{image.path}: {what}")
-
-
-class Lookout:
-    """Looks into large files in a thread of its own, one at a time, while tracing goes on.
-
-    `file` is None when there is nothing to look into; `work` says how far it is: path, bytes that are done,
-    bytes to do.
-    """
-
-    def __init__(self) -> None:
-        self.file: LargeFile | None = None
-        self.work: tuple[str, int, int] | None = None
-        self._thread: threading.Thread | None = None
-        self._ending = False
-
-    def start(self, large: LargeFile) -> None:
-        """Begin with a file; only when `ended` has given the last one."""
-        self.file = large
-        self._thread = threading.Thread(target=self._look, args=(large,), name="tlstap-lookout", daemon=True)
-        self._thread.start()
-
-    def _look(self, large: LargeFile) -> None:
-        with contextlib.suppress(_EndedError):
-            large.look(self._show)
-
-    def _show(self, path: str, done: int, total: int) -> None:
-        if self._ending:
-            raise _EndedError
-        self.work = path, done, total
-
-    def ended(self) -> LargeFile | None:
-        """The file that has been looked into, once."""
-        large = self.file
-        if large is None or self._thread is None or self._thread.is_alive():
-            return None
-        self.file = self.work = self._thread = None
-        return large
-
-    def end(self) -> None:
-        """Leave off, soon: the trace is over."""
-        self._ending = True
-        if self._thread is not None:
-            self._thread.join(PATIENCE_SECONDS)
-
-
-class _EndedError(Exception):
-    """Ends what is looked into."""
-
-
-class Watch(threading.Thread):
-    """Finds and probes what appears while tracing, apart from the thread that reads the ring.
-
-    It is told of programs that were executed (`look_at`), and looks through all processes every second;
-    of those only the ones whose size changed are read.
-
-    :param pids: the only processes to look at; None for all.
-    :param tell: called with images that were newly probed, with the problems that were met, and with whether
-        the file had to be looked into first, while processes ran it.
-    """
-
-    def __init__(
-        self,
-        scanner: Scanner,
-        attacher: Attacher,
-        pids: Callable[[], Collection[int] | None],
-        tell: Callable[[list[ProbedImage], list[str], bool], None],
-    ) -> None:
-        super().__init__(name="tlstap-watch", daemon=True)
-        self._scanner = scanner
-        self._attacher = attacher
-        self._pids = pids
-        self._tell = tell
-        self.lookout = Lookout()
-        self._due: deque[tuple[float, int]] = deque()
-        self._wanted = threading.Condition()
-        self._ending = False
-
-    def look_at(self, pid: int) -> None:
-        """This process has executed a program."""
-        now = time.monotonic()
-        with self._wanted:
-            self._due.extend((now + delay, pid) for delay in LOOK_AGAIN_SECONDS)
-            self._wanted.notify()
-
-    def run(self) -> None:
-        """The thread."""
-        rescan = time.monotonic() + RESCAN_SECONDS
-        while not self._ending:
-            pids = self._take_due(rescan)
-            self._look_into_large_files()
-            again = time.monotonic() >= rescan
-            if again:
-                rescan = time.monotonic() + RESCAN_SECONDS
-            try:
-                self._attach(self._find(pids, again))
-            except OSError as error:  # too many open files, for instance: the trace goes on
-                problem = f"new processes can't be looked at: {error.strerror or error}"
-                self._tell([], [problem], False)
-
-    def _find(self, pids: Collection[int], again: bool) -> list[Image]:
-        """New images in these processes, and in all others if they are to be looked at again."""
-        found = []
-        for pid in pids:
-            found += self._scanner.scan([pid])
-        return found + self._scanner.scan(self._pids()) if again else found
-
-    def _look_into_large_files(self) -> None:
-        if (large := self.lookout.ended()) is not None:
-            self._attach(self._scanner.take_in(large), late=True)
-            self._scanner.save()
-        if self.lookout.file is None and self._scanner.large:
-            self.lookout.start(self._scanner.large[0])
-
-    def _attach(self, images: list[Image], *, late: bool = False) -> None:
-        if not images:
-            return
-        known = len(self._attacher.coverage.problems)
-        probed = self._attacher.attach(images)
-        self._tell(probed, self._attacher.coverage.problems[known:], late)
-
-    def _take_due(self, until: float) -> set[int]:
-        """Wait for processes that are to be looked at, at most until then."""
-        with self._wanted:
-            if not self._ending:
-                if self.lookout.file is not None:
-                    until = min(until, time.monotonic() + LOOKOUT_SECONDS)
-                next_due = min((moment for moment, _ in self._due), default=until)
-                self._wanted.wait(max(0.0, min(next_due, until) - time.monotonic()))
-            now = time.monotonic()
-            due = {pid for moment, pid in self._due if moment <= now}
-            self._due = deque(entry for entry in self._due if entry[0] > now)
-        wanted = self._pids()
-        return due if wanted is None else due & set(wanted)
-
-    def end(self) -> None:
-        """Stop the thread and wait for it."""
-        with self._wanted:
-            self._ending = True
-            self._wanted.notify()
-        self.join()
-        self.lookout.end()

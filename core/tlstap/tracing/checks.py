@@ -9,7 +9,8 @@ from pathlib import Path
 from tlstap.discovery import processes
 from tlstap.discovery.cache import ReportCache
 from tlstap.discovery.given import OPTION
-from tlstap.discovery.scan import Image, Scanner, ShowWork
+from tlstap.discovery.large_files import ShowWork
+from tlstap.discovery.scan import Image, Scanner
 from tlstap.errors import TlstapError
 from tlstap.registry import Registry
 from tlstap.tracing.engine import Engine

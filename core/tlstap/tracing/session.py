@@ -1,7 +1,7 @@
 """A trace from its start to its end: discovery, engine, ring and tracker put together.
 
 The reading thread alternates between draining the ring, which must never wait long, and letting the next
-step take records. A second thread (attacher.Watch) finds what appears meanwhile.
+step take records. A second thread (watch.Watch) finds what appears meanwhile.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from tlstap.discovery.cache import ReportCache
 from tlstap.discovery.command import files_of_command
 from tlstap.discovery.files import FileIdentity
 from tlstap.discovery.given import GivenAddresses
-from tlstap.discovery.scan import Image, Scanner, ShowWork
+from tlstap.discovery.large_files import ShowWork
+from tlstap.discovery.scan import Image, Scanner
 from tlstap.errors import ElfError, ProcessGoneError
 from tlstap.library import Library
 from tlstap.records import Lost, TraceRecord
 from tlstap.registry import Registry
 from tlstap.tracing import layout
-from tlstap.tracing.attacher import Attacher, Coverage, Watch
+from tlstap.tracing.attacher import Attacher, Coverage
 from tlstap.tracing.child import Child
 from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL, ConnectionTracker
 from tlstap.tracing.engine import Engine, Totals
@@ -43,6 +44,7 @@ from tlstap.tracing.priority import Priority
 from tlstap.tracing.reader import Reader
 from tlstap.tracing.ring import Ring
 from tlstap.tracing.trial import Suspect, Trials
+from tlstap.tracing.watch import Watch
 
 DRAIN_SECONDS = 0.004
 """The ring is drained at least this often while records are looked at."""

@@ -77,7 +77,8 @@ def test_a_return_in_the_middle(tmp_path: Path) -> None:
     """A branch leads beyond it, from before or from behind."""
     code = Code(
         tmp_path,
-        """.balign 16; first: test edi, edi; je a; ret; a: here: inc eax; jmp b; c: inc eax; ret; b: inc eax; jmp c
+        """.balign 16; first: test edi, edi; je a; ret; a: here: inc eax; jmp b
+        c: inc eax; ret; b: inc eax; jmp c
         .balign 16; second: ret;"""
         + CALLS,
     )
@@ -87,7 +88,8 @@ def test_a_return_in_the_middle(tmp_path: Path) -> None:
 def test_a_jump_to_another_function_at_the_end(tmp_path: Path) -> None:
     code = Code(
         tmp_path,
-        ".balign 16; first: here: jmp second; .balign 16; between: a: inc eax; ret; .balign 16; second: b: ret;"
+        """.balign 16; first: here: jmp second; .balign 16; between: a: inc eax; ret
+        .balign 16; second: b: ret;"""
         + CALLS,
     )
     assert [code.owner(label) for label in ("here", "a", "b")] == ["first", "between", "second"]
@@ -136,8 +138,10 @@ def test_code_that_two_functions_jump_to(tmp_path: Path) -> None:
         tmp_path,
         """.balign 16; first: test edi, edi; je shared; here: ret
         .balign 16; second: test edi, edi; je shared; ret
+        .balign 16; third: ret
         .balign 16; shared: inc eax; a: ret;"""
-        + CALLS,
+        + CALLS
+        + "call third; ret",
     )
     assert code.owner("a") == "shared"
 
@@ -161,7 +165,7 @@ def test_a_call_that_never_returns(tmp_path: Path, padding: str, ends: bool) -> 
         f".balign 16; first: inc eax; call second; {padding}; here: a: inc eax; ret; .balign 16; second: ret;"
         + CALLS,
     )
-    assert code.owner("a") == ("here" if ends else "first")
+    assert code.owner("a") == ("a" if ends else "first")
 
 
 def test_padding_behind_a_call_in_front_of_a_loop(tmp_path: Path) -> None:
@@ -209,7 +213,8 @@ def test_one_call_of_a_function_at_any_address(tmp_path: Path) -> None:
     """It stands behind the end of another."""
     code = Code(
         tmp_path,
-        ".balign 16; first: inc eax; jmp second; other: inc eax; here: ret; .balign 16; second: call other; ret;"
+        """.balign 16; first: inc eax; jmp second; other: inc eax; here: ret
+        .balign 16; second: call other; ret;"""
         + CALLS,
     )
     assert code.owner("here") == "other"
@@ -231,7 +236,7 @@ def test_the_last_function_of_a_segment(tmp_path: Path) -> None:
         tmp_path,
         ".balign 16; first: ret; second: inc eax; here: ret; third: ret;" + CALLS + "call third; a: ret",
     )
-    assert code.owner("a") == "calls"
+    assert [code.owner(one) for one in ("here", "third", "calls")] == ["second", "third", "calls"]
 
 
 def test_what_unwinding_tells_comes_first(tmp_path: Path) -> None:
@@ -241,7 +246,7 @@ def test_what_unwinding_tells_comes_first(tmp_path: Path) -> None:
     """
     code = Code(tmp_path, source + CALLS, "-Wl,--eh-frame-hdr")
     assert code.owner("a") == "first"
-    assert code.functions.bounds(code.labels["a"]) == Bounds(code.labels["first"], code.labels["here"] + 2)
+    assert code.functions.bounds(code.labels["a"]) == Bounds(code.labels["first"], code.labels["a"] + 3)
     assert code.functions.is_start(code.labels["first"])
     assert not code.functions.is_start(code.labels["a"])
 
@@ -276,17 +281,17 @@ def test_functions_of_aarch64() -> None:
         0x94000006,  # first: bl second
         0x94000007,  # bl third
         0xD61F0100,  # br x8
-        0xD503201F,  # a: inc eax
+        0x91000400,  # a: add x0, x0, #1
         0xD65F03C0,  # ret
-        0x97FFFFFB,  # bl first
-        0xD503201F,  # second: inc eax
+        0x97FFFFFB,  # another: bl first
+        0x91000400,  # second: add x0, x0, #1
         0xD65F03C0,  # ret
         0xD65F03C0,  # third: ret
         0x97FFFFFF,  # bl third
     ]
     image = dynamic_image(struct.pack(f"<{len(words)}I", *words), AARCH64)
     functions = Functions(image, [CODE])
-    assert functions.owner(CODE + 12) == Bounds(CODE, CODE + 0x18)
+    assert functions.owner(CODE + 12) == Bounds(CODE, CODE + 0x14)
     assert functions.owner(CODE + 0x1C) == Bounds(CODE + 0x18, CODE + 0x20)
     assert functions.owner(CODE + 0x20) == Bounds(CODE + 0x20, CODE + 0x24)
 

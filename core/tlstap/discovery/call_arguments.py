@@ -39,7 +39,7 @@ _LENT = "lent"
 
 Constants = Mapping[str, int]
 """Registers that hold a constant (a number or an address, not told apart) or an argument, by full name. On
-x86-64 also words of the stack that hold an argument, by their address, see STACK."""
+x86-64 also words of the stack that hold an argument, by address and size, see STACK."""
 State = tuple[tuple[tuple[str, int], ...], tuple[int | None, ...]]
 """(registers, what was pushed last), hashable."""
 
@@ -163,6 +163,9 @@ _X86_RIP = re.compile(rf"\[rip (?P<sign>[+-]) {_NUMBER}\]")
 _X86_SUM = re.compile(rf"\[(?P<base>\w+)(?: (?P<sign>[+-]) {_NUMBER})?\]")
 _X86_SIZES = {"byte": 1, "word": 2, "dword": 4, "qword": 8}
 _X86_WIDEST = 64
+_STORED = (8, 4)
+_SLASH = "/"
+_X86_STRINGS = re.compile(r"(movs|stos)[bwdq]")
 _X86_MEMORY = re.compile(rf"(?P<size>{'|'.join(_X86_SIZES)}) ptr (?P<address>\[.+\])")
 _X86_READERS = re.compile(r"cmp|test|nop[wl]?|bt|endbr64|prefetch\w*|u?comis[sd]|pause|.*fence|ptest")
 _X86_FIRST_ONLY = re.compile(
@@ -187,7 +190,8 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
         for implied in ("rax", "rdx"):
             registers.pop(implied, None)
     elif register is None:
-        if "es:[" in first or not (_X86_READERS.fullmatch(name) or _X86_FIRST_ONLY.fullmatch(name)):
+        moves_on = _X86_STRINGS.fullmatch(name) and ("[" in second or name.startswith("stos"))
+        if moves_on or not (_X86_READERS.fullmatch(name) or _X86_FIRST_ONLY.fullmatch(name)):
             registers.clear()
         elif name == "mov" and (match := _X86_MEMORY.fullmatch(first)):
             place = _x86_address(one, match["address"], registers)
@@ -195,6 +199,8 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
         elif "[" in first and not _X86_READERS.fullmatch(name):
             match = _X86_SUM.fullmatch(first[first.index("[") :])
             _store(registers, _x86_address(one, match[0], registers) if match else None, _X86_WIDEST, None)
+        if "[rsp" in first:
+            pushed.clear()
         if name in ("leave", "enter"):
             pushed.clear()
             registers.pop("rsp", None)
@@ -204,13 +210,13 @@ def _step_x86(one: Instruction, registers: dict[str, int], pushed: list[int | No
     elif name in ("mov", "movabs") and first in _X86_WIDE:
         value = _x86_value(second, registers)
         if match := _X86_MEMORY.fullmatch(second):
-            value = _word(registers, _x86_address(one, match["address"], registers))
+            value = _loaded(one, match, registers)
         _lend(registers, register, value)
         _set(registers, register, _cut(value, _width(first)))
     elif name == "movsxd":
         value = _x86_value(second, registers)
         if match := _X86_MEMORY.fullmatch(second):
-            value = _word(registers, _x86_address(one, match["address"], registers))
+            value = _loaded(one, match, registers)
         _set(registers, register, _extended(value))
     elif name == "lea" and first in _X86_WIDE:
         value = _x86_address(one, second, registers)
@@ -257,8 +263,8 @@ def _forget_lent(registers: dict[str, int]) -> None:
     """Something was written, nobody knows where; but it is no place whose address nobody has."""
     lent = registers.get(_LENT)
     if lent is not None:
-        for place in [name for name in registers if name.isdecimal() and int(name) >= lent]:
-            del registers[place]
+        for word in [name for name in registers if _SLASH in name and int(name.split(_SLASH)[0]) >= lent]:
+            del registers[word]
 
 
 def _store(registers: dict[str, int], place: int | None, size: int, value: int | None) -> None:
@@ -266,15 +272,20 @@ def _store(registers: dict[str, int], place: int | None, size: int, value: int |
     if place is None or not _is_stack(place):
         _forget_lent(registers)
         return
-    for near in range(place - 7, place + size):
-        registers.pop(str(near), None)
-    if value in OWN_ARGUMENTS and size >= 4:
-        registers[str(place)] = value
+    for stored in _STORED:
+        for near in range(place - stored + 1, place + size):
+            registers.pop(f"{near}{_SLASH}{stored}", None)
+    if value is not None and value in OWN_ARGUMENTS and size in _STORED:
+        registers[f"{place}{_SLASH}{size}"] = value
 
 
-def _word(registers: Constants, place: int | None) -> int | None:
-    """The argument that was stored at a place in the stack."""
-    return registers.get(str(place)) if place is not None and _is_stack(place) else None
+def _loaded(one: Instruction, memory: re.Match[str], registers: Constants) -> int | None:
+    """The argument that was stored at a place in the stack; of one of 8 bytes, the lower half may do."""
+    place = _x86_address(one, memory["address"], registers)
+    if place is None or not _is_stack(place):
+        return None
+    whole = registers.get(f"{place}{_SLASH}8")
+    return registers.get(f"{place}{_SLASH}4", whole) if memory["size"] == "dword" else whole
 
 
 def _width(name: str) -> int:

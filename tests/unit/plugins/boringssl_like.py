@@ -27,8 +27,12 @@ TYPES = """
     extern size_t strlen(const char *);
     extern void discard(Bytes *), inform(SSL *, int), use(SSL *, const void *, long);
     extern long produce(void *, long);
+    #ifdef REPORTER_ELSEWHERE
+    extern void ERR_put_error(int library, int unused, int reason, const char *file, unsigned line);
+    #else
     __attribute__((noipa))
     void ERR_put_error(int library, int unused, int reason, const char *file, unsigned line) {}
+    #endif
     #define ERROR(reason) ERR_put_error(16, 0, reason, __FILE__, __LINE__)
     #define NO_INLINE __attribute__((noinline))
     #ifndef READ
@@ -68,6 +72,7 @@ BEFORE = """
     }
     NO_INLINE int SSL_provide_quic_data(SSL *ssl, int level, const void *data, size_t size) {
         if (!ssl->quic) { ERROR(66); return 0; }
+        if (!ssl->handshake) { ERROR(226); return 0; }
         if (level) { ERROR(234); return 0; }
         if (size > 99) { ERROR(142); return 0; }
         use(ssl, data, size);

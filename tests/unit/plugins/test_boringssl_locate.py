@@ -103,6 +103,12 @@ def test_every_function_of_old_versions(tmp_path: Path, options: tuple[str, ...]
     check(*build(tmp_path, OLD_LIBRARY, *options))
 
 
+@pytest.mark.parametrize("option", ["-fplt", "-fno-plt"])
+def test_errors_are_reported_elsewhere(tmp_path: Path, option: str) -> None:
+    """By a call of a linkage stub, or through a pointer."""
+    check(*build(tmp_path, LIBRARY, "-DREPORTER_ELSEWHERE", option))
+
+
 @pytest.mark.skipif(not X86_64, reason="aarch64 has registers enough")
 def test_arguments_that_wait_on_the_stack(tmp_path: Path) -> None:
     few = ("-ffixed-r12", "-ffixed-r13", "-ffixed-r14", "-ffixed-r15")
@@ -131,6 +137,48 @@ def test_reading_inlined_into_one_caller_and_not_into_others(tmp_path: Path) -> 
     found = check(path, truth)
     returns = call_sites(tmp_path / "symbols", "SSL_peek", "read_all")
     assert found["SSL_peek"] == Located(truth["SSL_peek"], by_signature=True, return_addresses=returns)
+
+
+DEEP = """
+    NO_INLINE int SSL_peek(SSL *ssl, void *buffer, int size) { return inlined_peek(ssl, buffer, size); }
+    static inline __attribute__((always_inline)) int deep_read(SSL *ssl, void *buffer, int size) {
+        int got = inlined_peek(ssl, buffer, size);
+        if (got <= 0) return got;
+        ssl->part->pending.data += got;
+        ssl->part->pending.size -= got;
+        return got;
+    }
+    READ int SSL_read(
+"""
+
+
+@pytest.mark.parametrize("inlined", [False, True])
+def test_some_of_reading_inlined_with_what_looks(tmp_path: Path, inlined: bool) -> None:
+    """What one function reads can't be seen; so reading can't be."""
+    library = LIBRARY.replace("PEEK int SSL_peek(", f"{INLINE} int inlined_peek(").replace(
+        "READ int SSL_read(", DEEP
+    )
+    program = PROGRAM.replace("SSL_read(of->ssl, buffer, sizeof", "deep_read(of->ssl, buffer, sizeof")
+    path, truth = build(tmp_path, library, *([f"-DREAD={INLINE}"] if inlined else []), program=program)
+    why = "it was inlined into 2 functions" if inlined else "it was inlined into other functions ("
+    found = check(path, truth, SSL_read=why)
+    assert found["SSL_peek"] == "SSL_read was inlined together with it into some functions"
+
+
+def test_closing_is_not_reading(tmp_path: Path) -> None:
+    """SSL_shutdown reads too, and what calls it may write the same words of something else."""
+    program = PROGRAM.replace(
+        "long run(",
+        """NO_INLINE int finish(struct connection *of) {
+            int done = SSL_shutdown(of->ssl);
+            ((Part *)of->place)->pending.data = of->place;
+            ((Part *)of->place)->pending.size = 0;
+            return done;
+        }
+        long also(struct connection *of) { return finish(of) + 1; }
+        long run(""",
+    )
+    check(*build(tmp_path, OLD_LIBRARY, program=program))
 
 
 def test_all_of_reading_inlined_into_its_callers(tmp_path: Path) -> None:
@@ -203,6 +251,17 @@ def test_writing_inlined_into_its_only_caller(tmp_path: Path) -> None:
     )
 
 
+def test_writing_of_a_certain_length_inlined_into_its_only_caller(tmp_path: Path) -> None:
+    """It has the connection and the buffer where SSL_write has them, but no length."""
+    program = PROGRAM.replace("SSL_write(of->ssl, of->place, of->left)", "1").replace(
+        "SSL_write(of->ssl, buffer, produce(buffer, times))", "write_five(of->ssl, buffer)"
+    )
+    five = "NO_INLINE int write_five(SSL *ssl, const char *from) { return SSL_write(ssl, from, 5) - 1; }"
+    step = "it was inlined into functions with other arguments"
+    path, truth = build(tmp_path, LIBRARY + five, f"-DWRITE={INLINE}", program=program)
+    check(path, truth, SSL_write=step, SSL_do_handshake=step)
+
+
 SUSPENDED = "if (ssl->words[1]) { ERROR(66); return -1; }"
 EX = """
     NO_INLINE int SSL_write_ex(SSL *ssl, const void *buffer, size_t size, size_t *done) {
@@ -269,9 +328,11 @@ def test_small_functions_inlined_into_their_only_caller(tmp_path: Path, macro: s
     check(*build(tmp_path, LIBRARY, f"-D{macro}={INLINE}"), **differing)
 
 
-def test_all_of_the_small_functions_inlined_into_one(tmp_path: Path) -> None:
+def test_both_of_the_small_functions_inlined_into_one(tmp_path: Path) -> None:
+    """It reports what neither would alone."""
+    program = PROGRAM.replace("return SSL_do_handshake(of->ssl) + 3;", "return 3;")
     check(
-        *build(tmp_path, LIBRARY, f"-DNEW={INLINE}", f"-DSERVER_NAME={INLINE}"),
+        *build(tmp_path, LIBRARY, f"-DNEW={INLINE}", f"-DSERVER_NAME={INLINE}", program=program),
         SSL_new="it was inlined into another function",
         SSL_set_tlsext_host_name="it was inlined into another function",
     )
@@ -292,7 +353,15 @@ def test_a_name_that_nothing_refers_to(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_error_is_reported_with(tmp_path: Path) -> None:
-    library = 'void named(void) { use(0, "ssl/ssl_lib.cc", 16); }' + LIBRARY
+    library = """
+        extern void call(const char *, int, long, long, long, const char *, int);
+        void named(SSL *ssl) {
+            use(ssl, "ssl/ssl_lib.cc", 16);
+            call("ssl/ssl_lib.cc", 226, 0, 0, 0, "", 0);
+            call("", 16, 0, 0, 226, "ssl/ssl_lib.cc", 77);
+        }
+    """
+    library += LIBRARY
     assert refusals(build(tmp_path, library, path="other")[0]) == {
         "no error is reported with the name of ssl_lib.cc"
     }
@@ -341,8 +410,9 @@ def test_errors_of_another_library(tmp_path: Path) -> None:
     ],
 )
 def test_another_order_of_the_errors(tmp_path: Path, old: str, new: str, message: str) -> None:
-    assert old in LIBRARY
-    (found,) = refusals(build(tmp_path, LIBRARY.replace(old, new))[0])
+    library = LIBRARY.replace("if (!ssl->handshake) { ERROR(226); return 0; }", "")
+    assert old in library
+    (found,) = refusals(build(tmp_path, library.replace(old, new))[0])
     assert message in found
 
 

@@ -15,17 +15,14 @@ from tlstap.library import (
     BirthProbe,
     DataProbe,
     DetailProbe,
-    FreeProbe,
     HandshakeProbe,
-    LengthArgument,
     Library,
     Probe,
     Recognise,
-    ReferenceProbe,
-    RoleProbe,
     VersionString,
 )
 from tlstap.plugins.boringssl.locate import find
+from tlstap.plugins.openssl.exported import EXPORTED, PLACEHOLDERS
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
@@ -42,6 +39,7 @@ AWS_LC = "AWS-LC"
 S2N_SOURCE = "s2n_handshake_io.c"
 
 PROBES: tuple[Probe, ...] = (
+    *EXPORTED,
     DataProbe(function="SSL_read", locate=True, direction="read"),
     # Where the compiler has put SSL_read into its callers, what remains of it there is a call of SSL_peek.
     DataProbe(function="SSL_peek", locate=True, only_from=True, direction="read"),
@@ -52,19 +50,7 @@ PROBES: tuple[Probe, ...] = (
     HandshakeProbe(function="SSL_accept"),
     BirthProbe(function="SSL_new", locate=True),
     BirthProbe(function="SSL_clear", handle=1),
-    ReferenceProbe(function="SSL_up_ref"),
-    FreeProbe(function="SSL_free"),
-    RoleProbe(function="SSL_set_connect_state", role="client"),
-    RoleProbe(function="SSL_set_accept_state", role="server"),
     DetailProbe(function="SSL_set_tlsext_host_name", locate=True, details=("sni",), value=2),
-    DetailProbe(
-        function="SSL_get0_alpn_selected",
-        details=("alpn",),
-        value=2,
-        pointer_offset=0,
-        length=LengthArgument(argument=3, pointer=True),
-    ),
-    DetailProbe(function="SSL_get_version", details=("tls_version",), value=0),
     # struct ssl_cipher_st begins with OpenSSL's name; SSL_CIPHER_get_name would say AES256-SHA likewise.
     DetailProbe(function="SSL_get_current_cipher", details=("cipher",), value=0, pointer_offset=0),
 )
@@ -101,7 +87,4 @@ def tlstap_locate(image: ElfImage, library: Library, function: str) -> Located |
 
 @hookimpl
 def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
-    # Before the handshake the library answers with placeholders.
-    if value in (b"unknown", b"(NONE)"):
-        return ""
-    return None
+    return "" if value in PLACEHOLDERS else None

@@ -16,17 +16,14 @@ from tlstap.library import (
     BirthProbe,
     DataProbe,
     DetailProbe,
-    FreeProbe,
     HandshakeProbe,
-    LengthArgument,
     Library,
     OutPointer,
     Probe,
     Recognise,
-    ReferenceProbe,
-    RoleProbe,
     VersionString,
 )
+from tlstap.plugins.openssl.exported import EXPORTED, PLACEHOLDERS
 from tlstap.plugins.openssl.locate import locate
 from tlstap.plugins.openssl.signature import READ, WRITE, WRITE_WITH_FLAGS
 
@@ -50,6 +47,7 @@ LIBRESSL_VERSIONS = ("LibreSSL 2.", "LibreSSL 3.", "LibreSSL 4.")
 # SSL_peek and SSL_peek_ex are no reads: their bytes come again with the next read. SSL_read_early_data and
 # SSL_write_early_data go through SSL_read_ex and SSL_write_ex.
 PROBES: tuple[Probe, ...] = (
+    *EXPORTED,
     DataProbe(function=READ, locate=True, direction="read", moved=OutPointer(argument=4)),
     DataProbe(function="SSL_read", locate=True, unless=(READ,), direction="read"),
     DataProbe(
@@ -97,10 +95,6 @@ PROBES: tuple[Probe, ...] = (
     BirthProbe(function="SSL_new", locate=True),
     # The handshake clears a used SSL object before it begins anew.
     BirthProbe(function="SSL_clear", locate=True, handle=1),
-    ReferenceProbe(function="SSL_up_ref"),
-    FreeProbe(function="SSL_free"),
-    RoleProbe(function="SSL_set_connect_state", role="client"),
-    RoleProbe(function="SSL_set_accept_state", role="server"),
     # SSL_set_tlsext_host_name is a macro for SSL_ctrl, which hands its arguments on to ssl3_ctrl.
     DetailProbe(function="SSL_ctrl", details=("sni",), value=4, condition="openssl_sets_server_name"),
     DetailProbe(
@@ -111,14 +105,6 @@ PROBES: tuple[Probe, ...] = (
         value=4,
         condition="openssl_sets_server_name",
     ),
-    DetailProbe(
-        function="SSL_get0_alpn_selected",
-        details=("alpn",),
-        value=2,
-        pointer_offset=0,
-        length=LengthArgument(argument=3, pointer=True),
-    ),
-    DetailProbe(function="SSL_get_version", details=("tls_version",), value=0),
     # struct ssl_cipher_st begins with a 4-byte flag and the name's pointer in every version so far.
     DetailProbe(function="SSL_get_current_cipher", details=("cipher",), value=0, pointer_offset=8),
 )
@@ -168,7 +154,4 @@ def tlstap_locate(image: ElfImage, library: Library, function: str) -> Located |
 
 @hookimpl
 def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
-    # Before the handshake the library answers with placeholders.
-    if value in (b"unknown", b"(NONE)"):
-        return ""
-    return None
+    return "" if value in PLACEHOLDERS else None

@@ -59,7 +59,7 @@ def locate(image: ElfImage, function: str, *, signatures: bool = True) -> Locate
         raise NotLocatedError("no symbol")
     if not signatures:
         raise NotLocatedError("no symbol, and how it looks without one is not known")
-    return signature.locate(image, function)
+    return signature.SIGNATURE.locate(image, function)
 
 
 def _is_complete(lookup: SymbolLookup) -> bool:

@@ -17,17 +17,12 @@ internal function returns -1. Each step has one outcome, or refuses.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from collections.abc import Collection
 
 from tlstap.discovery.call_arguments import OWN_ARGUMENTS, Code
-from tlstap.errors import ElfError, NotLocatedError
-from tlstap.location import Located
+from tlstap.discovery.signature import Signature
+from tlstap.errors import NotLocatedError
 from tlstap.plugins.openssl.error_sites import ErrorSites
-
-if TYPE_CHECKING:
-    from tlstap.discovery.elf import ElfImage
 
 READ = "ssl_read_internal"
 WRITE = "ssl_write_internal"
@@ -38,37 +33,6 @@ _SOURCES = ("ssl_lib.c", "s3_lib.c")
 _SSL, _BUFFER, _LENGTH, _FOURTH, _FIFTH, _ = OWN_ARGUMENTS
 _MOVED = {_FOURTH: 4, _FIFTH: 5}
 _MINUS_ONE = re.compile(r"\w+, (#?-1|0xffffffff)")
-
-_Answer = Located | NotLocatedError
-
-_answers: WeakKeyDictionary[ElfImage, Mapping[str, _Answer]] = WeakKeyDictionary()
-
-
-def locate(image: ElfImage, function: str) -> Located:
-    """A function by its signature alone.
-
-    :raises NotLocatedError: it is not found without doubt; the message says at which step.
-    """
-    if image not in _answers:
-        _answers[image] = _locate_all(image)
-    answer = _answers[image].get(function) or NotLocatedError("no signature is known for it")
-    if isinstance(answer, NotLocatedError):
-        raise NotLocatedError(str(answer))
-    return answer
-
-
-def _locate_all(image: ElfImage) -> dict[str, _Answer]:
-    try:
-        model = _Model(ErrorSites(image, _SOURCES))
-    except (NotLocatedError, ElfError) as error:
-        return dict.fromkeys(_STEPS, NotLocatedError(str(error)))
-    answers: dict[str, _Answer] = {}
-    for function, step in _STEPS.items():
-        try:
-            answers[function] = Located(step(model), by_signature=True)
-        except NotLocatedError as error:
-            answers[function] = error
-    return answers
 
 
 class _Model:
@@ -196,17 +160,20 @@ def _only(holders: Collection[int], what: str) -> int:
     return holder
 
 
-_STEPS: Mapping[str, Callable[[_Model], int]] = {
-    READ: lambda model: model.internal(READ, 4),
-    WRITE: lambda model: model.write_internal(WRITE, 4),
-    WRITE_WITH_FLAGS: lambda model: model.write_internal(WRITE, 5),
-    "SSL_read": lambda model: model.exported("SSL_read", READ),
-    "SSL_write": lambda model: model.exported("SSL_write", WRITE),
-    "SSL_read_ex": lambda model: model.sibling(READ, 4),
-    "SSL_write_ex": lambda model: model.sibling(WRITE, 4),
-    "SSL_write_ex2": lambda model: model.sibling(WRITE, 5),
-    "SSL_do_handshake": lambda model: model.method("SSL_do_handshake"),
-    "SSL_clear": lambda model: model.method("SSL_clear"),
-    "SSL_new": lambda model: model.reporter("SSL_new"),
-    "ssl3_ctrl": lambda model: model.reporter("ssl3_ctrl"),
-}
+SIGNATURE = Signature(
+    lambda image: _Model(ErrorSites(image, _SOURCES)),
+    {
+        READ: lambda model: model.internal(READ, 4),
+        WRITE: lambda model: model.write_internal(WRITE, 4),
+        WRITE_WITH_FLAGS: lambda model: model.write_internal(WRITE, 5),
+        "SSL_read": lambda model: model.exported("SSL_read", READ),
+        "SSL_write": lambda model: model.exported("SSL_write", WRITE),
+        "SSL_read_ex": lambda model: model.sibling(READ, 4),
+        "SSL_write_ex": lambda model: model.sibling(WRITE, 4),
+        "SSL_write_ex2": lambda model: model.sibling(WRITE, 5),
+        "SSL_do_handshake": lambda model: model.method("SSL_do_handshake"),
+        "SSL_clear": lambda model: model.method("SSL_clear"),
+        "SSL_new": lambda model: model.reporter("SSL_new"),
+        "ssl3_ctrl": lambda model: model.reporter("ssl3_ctrl"),
+    },
+)

@@ -142,6 +142,7 @@ class Functions:
     def _sweep(self, window: range) -> list[int]:
         targets = {target for target in self._callers if target in window and self._image.is_code(target)}
         surely = sorted(target for target in targets if self._is_entry(target))
+        surely = surely or sorted(target for target in targets if target % _ALIGNMENT == 0)
         if not surely:
             return []
         code = _decode_window(self._image, surely, window.stop)
@@ -164,10 +165,10 @@ class Functions:
         return sorted(starts)
 
     def _is_entry(self, address: int) -> bool:
-        """Whether what looks like a call that leads there surely is one: it is aligned, or not alone."""
+        """Whether what looks like a call that leads there surely is one: it is not alone."""
         if self._image.machine == "aarch64":
             return address % 4 == 0
-        if address % _ALIGNMENT == 0 or len(self._callers[address]) > 1:
+        if len(self._callers[address]) > 1:
             return True
         jump = bisect_left(self._jumps, (address, 0))
         return jump < len(self._jumps) and self._jumps[jump][0] == address
@@ -179,13 +180,15 @@ def _decode_window(image: ElfImage, surely: Sequence[int], end: int) -> list[Ins
 
 
 def _behind_ends(code: Sequence[Instruction], targets: set[int]) -> set[int]:
-    """The targets that stand where a function can: behind an instruction that never goes on, and padding."""
+    """The targets that stand where a function can: behind an instruction that never goes on, and padding; or
+    aligned behind padding alone, after a call that never returns."""
     found = set()
     ended = False
     for one in code:
         if ended and one.address in targets:
             found.add(one.address)
-        ended = one.flow in ("end", "jump") or (ended and is_padding(one))
+        aligned = is_padding(one) and one.next % _ALIGNMENT == 0
+        ended = one.flow in ("end", "jump") or aligned or (ended and is_padding(one))
     return found
 
 

@@ -209,6 +209,20 @@ def test_bytes_that_look_like_a_call(tmp_path: Path) -> None:
     assert code.owner("here") == "first"
 
 
+def test_numbers_that_look_like_a_call_of_an_aligned_address(tmp_path: Path) -> None:
+    """The place of a member, 0xe8, and then the 0 that is stored there: a call of what is next."""
+    code = Code(
+        tmp_path,
+        """.balign 16; first: mov eax, 1; inc eax; dec eax
+        mov dword ptr [rbx + 0xe8], 0; here: inc eax; ret; .balign 16; second: ret;"""
+        + CALLS,
+    )
+    place = code.labels["here"] - 8
+    assert code.image.read(place, 5) == bytes.fromhex("e800000000")
+    assert (place + 5) % 16 == 0 and code.functions.callers(place + 5)
+    assert code.owner("here") == "first"
+
+
 def test_one_call_of_a_function_at_any_address(tmp_path: Path) -> None:
     """It stands behind the end of another."""
     code = Code(

@@ -29,6 +29,7 @@ _OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 _NETWORK_SERVICE = b"--utility-sub-type=network.mojom.NetworkService"
+_UNSEEN = -1
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,25 @@ def visit(url: str, folder: Path) -> Visit:
     """
     dom, log = folder / "dom", folder / "log"
     with group(command(url, folder), environment(folder), dom, log) as process:
-        network_pid = wait_until(lambda: _network_service(process), "Chromium's network service", 60)
+        network_pid = wait_until(
+            lambda: _network_service(process) or (process.poll() is not None and _UNSEEN),
+            "Chromium's network service",
+            60,
+        )
         status = process.wait(timeout=60)
+    assert network_pid != _UNSEEN, (
+        f"no network service; Chromium's exit status is {status}: {log.read_text()}"
+    )
     assert status == 0, f"Chromium's exit status is {status}: {log.read_text()}"
     return Visit(process.pid, network_pid, dom.read_text())
 
 
 def _network_service(browser: subprocess.Popen[bytes]) -> int:
     """The process id of the network service, a child of the browser's; 0 while there is none."""
-    assert browser.poll() is None, "Chromium has ended, and no network service was seen"
     with contextlib.suppress(OSError):
         for children in Path(f"/proc/{browser.pid}/task").glob("*/children"):
             for child in children.read_text().split():
-                if _NETWORK_SERVICE in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                # Chromium's processes soon join their arguments by spaces.
+                if _NETWORK_SERVICE in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
     return 0

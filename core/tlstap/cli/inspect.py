@@ -11,7 +11,7 @@ import click
 
 from tlstap.cli.command import Command
 from tlstap.cli.loading import load_registry
-from tlstap.cli.progress import progress
+from tlstap.cli.progress import looking_into, progress
 from tlstap.cli.tables import print_lines, print_table
 from tlstap.sinks.escape import escape
 
@@ -47,7 +47,7 @@ def command(file: str, as_json: bool, excluded: tuple[str, ...]) -> None:
 
     registry = load_registry(excluded)
     beside = partial(open_beside, None, str(Path(file).resolve()))
-    with ElfImage.open(file) as image, progress(f"Looking into {escape(file)}") as line:
+    with ElfImage.open(file) as image, progress(looking_into(file)) as line:
         image.progress = Work(file, image.size, line.look_into)
         libraries = registry.libraries.values()
         report, entry = examine(image, libraries, registry.locate, beside)

@@ -45,9 +45,15 @@ class ProgressLine:
 
     def look_into(self, path: str, done: int, total: int) -> None:
         """A file is looked into: bytes that are done, bytes to do."""
+        had_bar = self._total is not None
         self._total = total
-        self.describe(f"Looking into {escape(path)}")
-        self.update(min(done, total))
+        self._done = min(done, total)
+        self.describe(looking_into(path))
+        if self._shown is not None and not had_bar:
+            self._take_away()
+            self._show()
+        else:
+            self.update(self._done)
 
     def start(self) -> None:
         """Show the line after a second; for `progress`."""
@@ -56,11 +62,14 @@ class ProgressLine:
     def stop(self) -> None:
         """Take the line away; for `progress`."""
         self._timer.cancel()
+        self._message = ""
+        self._take_away()
+
+    def _take_away(self) -> None:
         with self._lock:
             if self._shown is not None:
                 self._shown[0].stop()
             self._shown = None
-            self._message = ""
 
     def _show(self) -> None:
         from rich.console import Console
@@ -78,6 +87,11 @@ class ProgressLine:
             progress.start()
             # What was told between the task's making and now.
             progress.update(task, completed=self._done, description=self._message)
+
+
+def looking_into(path: str) -> str:
+    """The message while a file is looked into."""
+    return f"Looking into {escape(path)}"
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from tlstap.discovery.elf_parts import MAX_LOOKED_THROUGH
+
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
 
@@ -67,11 +69,19 @@ def _pieces(image: ElfImage) -> Iterator[tuple[int, bytes, int]]:
     """(address, content with the beginning of the next piece, size without that)."""
     if code_size(image) > 2 * image.size:
         raise image.error("the executable segments add up to more than the file holds")
+    if code_size(image) > MAX_LOOKED_THROUGH:
+        raise image.error(f"{code_size(image)} bytes of code are too many to be looked through")
     for segment in image.executable_segments():
-        for start in range(0, segment.file_size, _PIECE):
+        start = 0
+        while start < segment.file_size:
+            data = image.next_data(segment.offset + start) - segment.offset
+            start = max(start, min(data, segment.file_size) // _PIECE * _PIECE)  # over holes
+            if start >= segment.file_size or data >= segment.file_size:
+                break
             length = min(_PIECE + _OVERLAP, segment.file_size - start)
             piece = image.pread(segment.offset + start, length, "code")
             yield segment.address + start, piece, min(_PIECE, length)
+            start += _PIECE
 
 
 # x86-64

@@ -8,6 +8,7 @@ pyelftools parses the headers (`headers`), `symbols` searches the symbol tables.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -16,7 +17,7 @@ from typing import Self
 
 from elftools.elf.constants import SH_FLAGS
 
-from tlstap.discovery.elf_parts import Section, Segment
+from tlstap.discovery.elf_parts import MAX_LOOKED_THROUGH, Section, Segment
 from tlstap.discovery.files import FileIdentity, open_regular
 from tlstap.discovery.symbols import Symbol, SymbolLookup, exported_functions, find_symbols
 from tlstap.errors import ElfError
@@ -178,12 +179,23 @@ class ElfImage:
         """A part of the file piece by piece, each with its offset, repeating `overlap` bytes."""
         self._check_range(offset, size, what)
         end = offset + size
-        while offset < end:
+        while (offset := self.next_data(offset)) < end:
             length = min(_CHUNK + overlap, end - offset)
             yield offset, self.pread(offset, length, what)
             if offset + length == end:
                 return
             offset += _CHUNK
+
+    def next_data(self, offset: int) -> int:
+        """The next byte of the file, from an offset on, that is not in a hole (which takes no room on disk,
+        and reads as zeros)."""
+        position = os.lseek(self.fd, 0, os.SEEK_CUR)  # it is the caller's
+        try:
+            return os.lseek(self.fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            return self.size if error.errno == errno.ENXIO else offset
+        finally:
+            os.lseek(self.fd, position, os.SEEK_SET)
 
     def data_parts(self) -> list[tuple[int, int, int]]:
         """(address, offset in the file, size) of the constants and variables that the loader maps.
@@ -200,8 +212,11 @@ class ElfImage:
             for segment in self.segments
             if segment.type == "PT_LOAD"
         ]
-        if sum(size for _, _, size in parts) > 2 * self.size:
+        total = sum(size for _, _, size in parts)
+        if total > 2 * self.size:
             raise self.error("the sections' sizes add up to more than the file holds")
+        if total > MAX_LOOKED_THROUGH:
+            raise self.error(f"{total} bytes of data are too many to be looked through")
         return parts
 
     def data_chunks(self, overlap: int) -> Iterator[bytes]:

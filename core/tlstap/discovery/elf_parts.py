@@ -8,6 +8,9 @@ from elftools.elf.constants import P_FLAGS
 
 from tlstap.errors import ElfError
 
+MAX_LOOKED_THROUGH = 4 << 30
+"""Bytes of data, or of code, of a file that is looked through; no program is as large."""
+
 
 class NotElfError(ElfError):
     """The file is something else: a script, data, code that a program made up."""

@@ -21,16 +21,18 @@ def find_strings(image: ElfImage, ending: bytes) -> list[range]:
     """
     found: set[range] = set()
     for address, offset, size in image.data_parts():
+        covered = offset
         for start, chunk in image.chunks(offset, size, LONGEST + len(ending), "data"):
             position = chunk.find(ending)
             while position >= 0:
-                # Near the beginning of a chunk it has been found in the one before, with what is before it.
-                if position >= LONGEST or start == offset:
-                    first = address + start - offset + _text_start(chunk, position)
-                    found.add(range(first, address + start - offset + position + len(ending)))
+                end = start + position + len(ending)
+                if end > covered:  # else it has been found in the chunk before, with what is before it
+                    first = start + _text_start(chunk, position)
+                    found.add(range(address + first - offset, address + end - offset))
                     if len(found) > MAX_FOUND:
                         raise image.error(f"more than {MAX_FOUND} texts end with {ending!r}")
                 position = chunk.find(ending, position + 1)
+            covered = start + len(chunk)
     return sorted(found, key=lambda text: text.start)
 
 

@@ -157,6 +157,8 @@ class Session:
         attacher.attach(images)
         self._look_into_asked_for(attacher)
         self.scanner.save()
+        for pid in self.pids_of_interest():  # it may end before the first record of it is looked at
+            self._machine.look_at_process(pid)
         self._watch = Watch(self.scanner, attacher, self._pids_to_scan, self._tell_found)
         if self.child is not None:
             self._reader.watch(self.child.pidfd)
@@ -233,6 +235,8 @@ class Session:
 
     def _tell_found(self, probed: list[ProbedImage], problems: list[str], late: bool) -> None:
         for one in probed:
+            for pid in tuple(one.image.pids):
+                self._machine.look_at_process(pid)
             version = f" {one.info.version}" if one.info.version else ""
             missed = "; what passed while it was looked into was not seen" if late and one.image.pids else ""
             self._tell(f"also tracing {one.library.title}{version}, {one.info.path}{missed}")

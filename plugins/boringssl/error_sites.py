@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlstap.discovery.call_arguments import Code, read_code
+from tlstap.discovery.call_arguments import OWN_ARGUMENTS, Code, read_code
 from tlstap.discovery.code_scan import code_references
 from tlstap.discovery.functions import Functions
 from tlstap.discovery.strings import find_strings
@@ -37,11 +37,13 @@ Arguments = tuple[int | None, ...]
 
 
 class ErrorSite(NamedTuple):
-    """A place in a function (its entry's address) that reports an error."""
+    """A place in a function (its entry's address) that reports an error; `first`: before the function has
+    called anything, so that it is reached from the entry, and its sixth argument is still there."""
 
     line: int
     reason: int
     function: int
+    first: bool
 
 
 class ErrorSites:
@@ -57,7 +59,7 @@ class ErrorSites:
             owner.start: read_code(image, self.functions, owner) for owner in self._owners(references)
         }
         found = [
-            (target, ErrorSite(*place, code.entry))
+            (target, ErrorSite(*place, code.entry, arguments[5] == OWN_ARGUMENTS[5]))
             for code in self.code.values()
             for target, arguments in _calls(code)
             if (place := _place(arguments, source))
@@ -67,8 +69,9 @@ class ErrorSites:
         # All are calls of one function, of a linkage stub that leads to it, or through a pointer to it.
         reporter, _ = Counter(target for target, _ in found).most_common(1)[0]
         self.sites = sorted({site for target, site in found if target == reporter})
-        if len(self.sites) < MIN_SITES:
-            raise NotLocatedError(f"only {len(self.sites)} places report errors of {_shown(SOURCE)}")
+        count = len({site[:3] for site in self.sites})
+        if count < MIN_SITES:
+            raise NotLocatedError(f"only {count} places report errors of {_shown(SOURCE)}")
 
     def _owners(self, references: list[int]) -> list[Bounds]:
         owners = {self.functions.owner(reference) for reference in references}
@@ -81,6 +84,10 @@ class ErrorSites:
     def lines_in(self, function: int) -> frozenset[int]:
         """The lines that report an error in a function, whatever the reason."""
         return frozenset(site.line for site in self.sites if site.function == function)
+
+    def checks_first(self, function: int, reason: int) -> bool:
+        """Whether a function may report this before it does anything else."""
+        return any(site.first for site in self.sites if (site.reason, site.function) == (reason, function))
 
     def holders(self, line: int) -> set[int]:
         """The functions in which a line reports an error."""

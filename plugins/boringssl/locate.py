@@ -135,8 +135,11 @@ class _Model:
         return self._found(self._only(called, "perform the handshake for those that read and write"))
 
     def new(self) -> Located:
-        """SSL_new."""
-        return self._by_one_line(NULL_SSL_CTX, 0, self._read_begins)
+        """SSL_new: looks at its argument before it does anything else."""
+        found = self._by_one_line(NULL_SSL_CTX, 0, self._read_begins)
+        if not self._sites.checks_first(found.address, NULL_SSL_CTX):
+            raise NotLocatedError(f"what reports a missing context ({found.address:#x}) does more before")
+        return found
 
     def server_name(self) -> Located:
         """SSL_set_tlsext_host_name: passes the name, its second argument, on as the first."""

@@ -328,6 +328,14 @@ def test_small_functions_inlined_into_their_only_caller(tmp_path: Path, macro: s
     check(*build(tmp_path, LIBRARY, f"-D{macro}={INLINE}"), **differing)
 
 
+def test_a_function_that_does_something_and_then_makes_a_connection(tmp_path: Path) -> None:
+    """It is not SSL_new, although it makes and reports what that does, and calls nothing that is known."""
+    program = PROGRAM.replace("SSL_new(context)", "ready(context)")
+    ready = "NO_INLINE SSL *ready(void **context) { inform(0, 5); return SSL_new(context); }"
+    path, truth = build(tmp_path, LIBRARY + ready, f"-DNEW={INLINE}", program=program)
+    check(path, truth, SSL_new="what reports a missing context")
+
+
 def test_both_of_the_small_functions_inlined_into_one(tmp_path: Path) -> None:
     """It reports what neither would alone."""
     program = PROGRAM.replace("return SSL_do_handshake(of->ssl) + 3;", "return 3;")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import platform
+import random
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.discovery.damaged import answers as answers_of
 from tests.unit.plugins.boringssl_like import (
     INLINE,
     LIBRARY,
@@ -446,6 +449,27 @@ def test_a_library_that_is_there_twice(tmp_path: Path) -> None:
 def test_a_second_name_that_little_refers_to(tmp_path: Path) -> None:
     again = 'int once(void) {\n# 5 "deps/ssl_lib.cc"\nERROR(226); return 1; }'
     check(*build(tmp_path, LIBRARY + again))
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    """Each function is found, or refused with a reason."""
+    whole = build(tmp_path, LIBRARY)[0].read_bytes()
+    chance = random.Random(7)
+
+    def questions(image: ElfImage) -> Iterator[Callable[[], object]]:
+        for function in (*FUNCTIONS, "SSL_peek"):
+            yield lambda function=function: pytest.raises(NotLocatedError, found_or_not, image, function)
+
+    def found_or_not(image: ElfImage, function: str) -> None:
+        raise NotLocatedError(f"{locate(image, function)}")
+
+    for _ in range(60):
+        content = bytearray(whole)
+        for _ in range(chance.choice([1, 20, 400])):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        answers_of(
+            bytes(content[: chance.choice([len(content), chance.randrange(64, len(content))])]), questions
+        )
 
 
 def test_a_function_that_has_no_signature(tmp_path: Path) -> None:

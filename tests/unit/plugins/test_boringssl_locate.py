@@ -207,7 +207,7 @@ def test_what_looks_is_inlined_into_what_writes_elsewhere(tmp_path: Path) -> Non
     """A word of something else, as far from its start as one of the two words that SSL_read writes."""
     program = PROGRAM.replace(
         "return SSL_peek(of->ssl, &one, 1) + 2;",
-        "int got = SSL_peek(of->ssl, &one, 1); ((Part *)of->place)->pending.data = 0; return got;",
+        "int got = SSL_peek(of->ssl, buffer, 9); ((Part *)of->place)->pending.data = 0; return got;",
     )
     assert program != PROGRAM
     check(*build(tmp_path, LIBRARY, f"-DPEEK={INLINE}", program=program))
@@ -458,10 +458,13 @@ def test_damaged_files(tmp_path: Path) -> None:
 
     def questions(image: ElfImage) -> Iterator[Callable[[], object]]:
         for function in (*FUNCTIONS, "SSL_peek"):
-            yield lambda function=function: pytest.raises(NotLocatedError, found_or_not, image, function)
+            yield lambda function=function: found_or_refused(image, function)
 
-    def found_or_not(image: ElfImage, function: str) -> None:
-        raise NotLocatedError(f"{locate(image, function)}")
+    def found_or_refused(image: ElfImage, function: str) -> Located | None:
+        try:
+            return locate(image, function)
+        except NotLocatedError:
+            return None
 
     for _ in range(60):
         content = bytearray(whole)

@@ -13,7 +13,9 @@ In ssl_lib.cc, in the order of the source (the reasons in brackets):
 
 ssl_read_impl and SSL_write are the only ones whose handshake can fail, SSL_read calls SSL_peek, which calls
 ssl_read_impl; each of the calls may be inlined. SSL_read is told from SSL_peek by what it does: it writes the
-two words (a pointer and a length) that the other only reads. Each step has one outcome, or refuses.
+two words (a pointer and a length) that the other only reads. What was inlined into a function of the program
+reports the same errors, but from other arguments than the function's own; what was inlined into another of
+the library, together with more errors. Each step has one outcome, or refuses.
 """
 
 from __future__ import annotations

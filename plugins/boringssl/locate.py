@@ -20,17 +20,16 @@ the library, together with more errors. Each step has one outcome, or refuses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
-from tlstap.discovery.call_arguments import OWN_ARGUMENTS, Code, read_code
-from tlstap.discovery.functions import Functions
-from tlstap.errors import ElfError, NotLocatedError
+from tlstap.discovery.call_arguments import OWN_ARGUMENTS
+from tlstap.discovery.signature import Signature
+from tlstap.errors import NotLocatedError
 from tlstap.location import Located
-from tlstap.plugins.boringssl.error_sites import ErrorSites
 from tlstap.plugins.boringssl.memory import WORD, words
+from tlstap.plugins.boringssl.reporters import Reporters, shown
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
@@ -48,10 +47,6 @@ MAX_LOOKERS = 16
 
 _FIRST, _SECOND, _THIRD, *_ = OWN_ARGUMENTS
 
-_Answer = Located | NotLocatedError
-
-_answers: WeakKeyDictionary[ElfImage, Mapping[str, _Answer]] = WeakKeyDictionary()
-
 
 def find(image: ElfImage, function: str) -> Located | int:
     """A function by its symbol, else by its signature.
@@ -61,35 +56,7 @@ def find(image: ElfImage, function: str) -> Located | int:
     :raises NotLocatedError: it is not found without doubt; the message says at which step.
     """
     symbol = None if function == "SSL_peek" else image.symbols([function]).get(function)
-    return symbol.address if symbol else locate(image, function)
-
-
-def locate(image: ElfImage, function: str) -> Located:
-    """A function by its signature alone.
-
-    :raises NotLocatedError: it is not found without doubt; the message says at which step.
-    """
-    if image not in _answers:
-        _answers[image] = _locate_all(image)
-    answer = _answers[image].get(function) or NotLocatedError("no signature is known for it")
-    if isinstance(answer, NotLocatedError):
-        raise answer
-    return answer
-
-
-def _locate_all(image: ElfImage) -> dict[str, _Answer]:
-    try:
-        model = _Model(image)
-    except (NotLocatedError, ElfError) as error:
-        reason = NotLocatedError(str(error))
-        return dict.fromkeys(_STEPS, reason)
-    answers: dict[str, _Answer] = {}
-    for function, step in _STEPS.items():
-        try:
-            answers[function] = step(model)
-        except (NotLocatedError, ElfError) as error:
-            answers[function] = NotLocatedError(str(error))
-    return answers
+    return symbol.address if symbol else SIGNATURE.locate(image, function)
 
 
 class _Model:
@@ -99,10 +66,8 @@ class _Model:
     """
 
     def __init__(self, image: ElfImage) -> None:
-        self._image = image
-        self._sites = ErrorSites(image)
-        self._around = [self._sites.functions]
-        self._codes: dict[int, Code] = dict(self._sites.code)
+        self._reporters = Reporters(image)
+        self._sites = self._reporters.sites
         failed = self._sites.lines(SSL_HANDSHAKE_FAILURE)
         if len(failed) != 2:
             raise NotLocatedError(f"{len(failed)} lines report a failed handshake, not 2")
@@ -119,9 +84,9 @@ class _Model:
         if holders - sending:
             raise NotLocatedError(
                 f"it was inlined into functions with other arguments, or its own can't be followed "
-                f"({_shown(holders - sending)})"
+                f"({shown(holders - sending)})"
             )
-        return self._found(self._innermost(sending, "write"))
+        return self._reporters.found(self._reporters.innermost(sending, "write"))
 
     def handshake(self) -> Located:
         """SSL_do_handshake: inlined into SSL_connect and SSL_accept, it is the one that others call."""
@@ -132,9 +97,11 @@ class _Model:
         called = {
             holder
             for holder in self._sites.holders(line)
-            if all(self._may_pass(caller, holder) for caller in callers)
+            if all(self._reporters.may_pass(caller, holder) for caller in callers)
         }
-        return self._found(self._only(called, "perform the handshake for those that read and write"))
+        return self._reporters.found(
+            self._reporters.only(called, "perform the handshake for those that read and write")
+        )
 
     def new(self) -> Located:
         """SSL_new: looks at its argument before it does anything else."""
@@ -146,40 +113,42 @@ class _Model:
     def server_name(self) -> Located:
         """SSL_set_tlsext_host_name: passes the name, its second argument, on as the first."""
         found = self._by_one_line(INVALID_SERVER_NAME, self._write_failed, None)
-        if not self._hands_on(found.address, _SECOND):
+        if not self._reporters.hands_on(found.address, _SECOND):
             raise NotLocatedError("what reports an invalid server name was not called with it")
         return found
 
     def read(self) -> Located:
         """SSL_read."""
-        peek, takers, itself = self._taking()
+        peek, takers, itself = self._taking
         if itself is None:
             what = f"it was inlined into {len(takers)} functions" if takers else "nothing takes what was read"
             raise NotLocatedError(what)
         others = {
-            taker for taker in takers - {itself} if peek is None or not self._code(taker).calls_of(peek)
+            taker
+            for taker in takers - {itself}
+            if peek is None or not self._reporters.code(taker).calls_of(peek)
         }
         if others:
-            raise NotLocatedError(f"it was inlined into other functions ({_shown(others)}), and SSL_peek too")
-        return self._found(itself)
+            raise NotLocatedError(f"it was inlined into other functions ({shown(others)}), and SSL_peek too")
+        return self._reporters.found(itself)
 
     def peek(self) -> Located:
         """SSL_peek, for the functions that SSL_read was inlined into."""
-        peek, takers, itself = self._taking()
+        peek, takers, itself = self._taking
         inlined = takers - {itself}
         if not inlined:
             raise NotLocatedError("SSL_read was not inlined into any other function, so that one is probed")
         if peek is None:
             raise NotLocatedError("SSL_read was inlined together with it")
         returns = []
-        for code in map(self._code, sorted(inlined)):
+        for code in map(self._reporters.code, sorted(inlined)):
             calls = code.calls_of(peek)
             if not calls:
                 raise NotLocatedError("SSL_read was inlined together with it into some functions")
             returns += [code.instructions[call].next for call in calls]
         if not self._looks(peek):
             raise NotLocatedError(f"what SSL_read calls ({peek:#x}) does not look as SSL_peek does")
-        self._found(peek)
+        self._reporters.found(peek)
         return Located(peek, by_signature=True, return_addresses=tuple(sorted(returns)))
 
     # ---- reading ----
@@ -191,6 +160,7 @@ class _Model:
             raise NotLocatedError("no function holds both lines that reading reports errors with")
         return readers
 
+    @cached_property
     def _taking(self) -> tuple[int | None, set[int], int | None]:
         """(SSL_peek, if it exists by itself; the functions that take what was read away; the one of them that
         is SSL_read)."""
@@ -202,16 +172,20 @@ class _Model:
         called = set()
         for looker in lookers:
             words_of_it = self._read_words(looker)
-            callers = {one for one in self._callers(looker) - lookers if self._takes(one, words_of_it)}
+            callers = {
+                one for one in self._reporters.callers(looker) - lookers if self._takes(one, words_of_it)
+            }
             if callers:
                 called.add(looker)
                 takers |= callers
         if called:
-            peek = self._only(called, "look at what was read, and are called by others that take it")
+            peek = self._reporters.only(
+                called, "look at what was read, and are called by others that take it"
+            )
         else:
             peek = None
         own = {taker for taker in takers if self._is_read(taker, peek)}
-        innermost = {one for one in own if self._is_inside(one, own - {one})}
+        innermost = {one for one in own if self._reporters.is_inside(one, own - {one})}
         return peek, takers, innermost.pop() if len(innermost) == 1 else None
 
     def _peekers(self) -> set[int]:
@@ -223,13 +197,13 @@ class _Model:
             for line in self._sites.lines(SHOULD_NOT_HAVE_BEEN_CALLED)
             if self._read_failed < line < self._write_begins
             for holder in self._sites.holders(line)
-            if holder in readers or any(self._code(holder).calls_of(reader) for reader in readers)
+            if holder in readers or any(self._reporters.code(holder).calls_of(reader) for reader in readers)
         }
         if reporting:
             return reporting
         (reader, *others) = sorted(readers)
         put_into_others = bool(others) or self._looks(reader)
-        found = (readers if put_into_others else self._callers(reader)) - self._shutdown()
+        found = (readers if put_into_others else self._reporters.callers(reader)) - self._shutdown()
         if not found:
             raise NotLocatedError("nothing calls the function that reads")
         return found
@@ -240,30 +214,31 @@ class _Model:
 
     def _read_words(self, function: int) -> frozenset[int]:
         """Where pairs of words begin that a function reads: pointers with lengths, perhaps."""
-        read = words(self._code(function)).read
+        read = words(self._reporters.code(function)).read
         return frozenset(one for one in read if one + WORD in read)
 
     def _takes(self, function: int, pairs: frozenset[int]) -> bool:
-        written = words(self._code(function)).written
+        written = words(self._reporters.code(function)).written
         return any(one in written and one + WORD in written for one in pairs)
 
     def _is_read(self, taker: int, peek: int | None) -> bool:
         """Whether it is SSL_read itself, or does as that does: it hands on its own arguments."""
-        if peek is not None and self._code(taker).calls_of(peek):
-            return self._passes(taker, peek, 3)
+        if peek is not None and self._reporters.code(taker).calls_of(peek):
+            return self._reporters.passes(taker, peek, 3)
         return self._looks(taker)
 
     def _looks(self, function: int) -> bool:
         """Whether it reads, once, and copies what was read as its own arguments say."""
         readers = self._readers()
         if function in readers:
-            reads = self._passes(function, self.handshake().address, 1)
+            reads = self._reporters.passes(function, self.handshake().address, 1)
         else:
             reads = any(
-                self._passes(function, reader, 1) and len(self._code(function).calls_of(reader)) == 1
+                self._reporters.passes(function, reader, 1)
+                and len(self._reporters.code(function).calls_of(reader)) == 1
                 for reader in readers
             )
-        return reads and self._hands_on(function, _SECOND)
+        return reads and self._reporters.hands_on(function, _SECOND)
 
     # ---- writing ----
 
@@ -273,16 +248,10 @@ class _Model:
         return any(
             passed[0] == _FIRST
             and any(buffer == _SECOND and length in (_THIRD, None) for buffer, length in pairwise(passed[2:]))
-            for passed in self._passed(function)
+            for passed in self._reporters.passed(function)
         )
 
     # ---- means ----
-
-    def _found(self, function: int) -> Located:
-        """:raises NotLocatedError: nothing shows that a function begins there."""
-        if not any(functions.is_start(function) for functions in self._around):
-            raise NotLocatedError(f"nothing shows that a function begins at {function:#x}, as it would")
-        return Located(function, by_signature=True)
 
     def _by_one_line(self, reason: int, after: int, before: int | None) -> Located:
         """The function that alone reports something, and nothing that others on the wrong side report."""
@@ -291,14 +260,14 @@ class _Model:
             raise NotLocatedError(
                 f"{len(lines)} lines report the reason {reason} that one in its place should"
             )
-        function = self._only(self._sites.holders(lines[0]), f"report the reason {reason}")
+        function = self._reporters.only(self._sites.holders(lines[0]), f"report the reason {reason}")
         held = self._sites.lines_in(function)
         if any(line <= after or (before is not None and line >= before) for line in held):
             raise NotLocatedError(f"it was inlined into another function ({function:#x})")
-        code = self._code(function)
+        code = self._reporters.code(function)
         if any(code.calls_of(one) for one in self._known() - {function}):
             raise NotLocatedError(f"it was inlined into another function ({function:#x})")
-        return self._found(function)
+        return self._reporters.found(function)
 
     def _known(self) -> set[int]:
         """Functions that only a program calls, or that read and write."""
@@ -312,76 +281,15 @@ class _Model:
             raise NotLocatedError(f"no line reports that {what} was not initialised")
         return lines[-1]
 
-    def _only(self, functions: set[int], what: str) -> int:
-        if len(functions) != 1:
-            raise NotLocatedError(f"{len(functions)} functions {what} ({_shown(functions)}), not 1")
-        return next(iter(functions))
 
-    def _innermost(self, functions: set[int], what: str) -> int:
-        """The one that was inlined into the others."""
-        innermost = {one for one in functions if self._is_inside(one, functions - {one})}
-        return self._only(innermost or functions, what)
-
-    def _is_inside(self, function: int, others: set[int]) -> bool:
-        """Whether other functions report all that it does, and more."""
-        lines = self._sites.lines_in(function)
-        return all(lines < self._sites.lines_in(other) for other in others)
-
-    def _callers(self, function: int) -> set[int]:
-        """The functions that call one."""
-        calls = self._sites.functions.callers(function)
-        around = Functions(self._image, calls, self._image.progress) if calls else self._sites.functions
-        self._around.append(around)
-        callers = set()
-        for call in calls:
-            owner = around.owner(call)
-            if owner is None:
-                raise NotLocatedError(f"which function calls {function:#x} at {call:#x} can't be told")
-            callers.add(owner.start)
-            if owner.start not in self._codes:
-                self._codes[owner.start] = read_code(self._image, around, owner)
-        return callers
-
-    def _passes(self, caller: int, callee: int, count: int) -> bool:
-        """Whether a function calls another, from wherever it does so, with its own first arguments."""
-        code = self._code(caller)
-        own = {
-            call.address
-            for call in code.calls
-            if call.target == callee and call.arguments[:count] == OWN_ARGUMENTS[:count]
-        }
-        return bool(own) and own.issuperset(code.calls_of(callee))
-
-    def _may_pass(self, caller: int, callee: int) -> bool:
-        """Whether a function calls another with its own first argument, as far as that can be told: a
-        compiler that knows what a callee leaves alone does not load it again."""
-        return any(
-            call.target == callee and call.arguments[0] in (_FIRST, None) for call in self._code(caller).calls
-        )
-
-    def _hands_on(self, function: int, argument: int) -> bool:
-        """Whether it calls any function with one of its own arguments as the first."""
-        return any(passed[0] == argument for passed in self._passed(function))
-
-    def _passed(self, function: int) -> list[tuple[int | None, ...]]:
-        """What it passes to whatever it calls."""
-        code = self._code(function)
-        return [*code.through_pointers, *(call.arguments for call in code.calls)]
-
-    def _code(self, function: int) -> Code:
-        """The code of a function that reports errors, or calls one that does."""
-        return self._codes[function]
-
-
-def _shown(functions: set[int]) -> str:
-    return ", ".join(f"{one:#x}" for one in sorted(functions)[:4]) or "none"
-
-
-_STEPS = {
-    "SSL_read": _Model.read,
-    "SSL_peek": _Model.peek,
-    "SSL_write": _Model.write,
-    "SSL_do_handshake": _Model.handshake,
-    "SSL_new": _Model.new,
-    "SSL_set_tlsext_host_name": _Model.server_name,
-}
+SIGNATURE = Signature(
+    _Model,
+    {
+        "SSL_read": _Model.read,
+        "SSL_peek": _Model.peek,
+        "SSL_write": _Model.write,
+        "SSL_do_handshake": _Model.handshake,
+        "SSL_new": _Model.new,
+        "SSL_set_tlsext_host_name": _Model.server_name,
+    },
+)

@@ -23,7 +23,7 @@ from tests.unit.plugins.boringssl_like import (
 from tlstap.discovery.elf import ElfImage
 from tlstap.errors import NotLocatedError
 from tlstap.location import Located
-from tlstap.plugins.boringssl.locate import find, locate
+from tlstap.plugins.boringssl.locate import SIGNATURE, find
 
 FUNCTIONS = ("SSL_read", "SSL_write", "SSL_do_handshake", "SSL_new", "SSL_set_tlsext_host_name")
 X86_64 = platform.machine() == "x86_64"
@@ -41,7 +41,7 @@ def answers(path: Path) -> dict[str, Located | str]:
     with ElfImage.open(str(path)) as image:
         for function in (*FUNCTIONS, "SSL_peek"):
             try:
-                found[function] = locate(image, function)
+                found[function] = SIGNATURE.locate(image, function)
             except NotLocatedError as error:
                 found[function] = str(error)
     return found
@@ -462,7 +462,7 @@ def test_damaged_files(tmp_path: Path) -> None:
 
     def found_or_refused(image: ElfImage, function: str) -> Located | None:
         try:
-            return locate(image, function)
+            return SIGNATURE.locate(image, function)
         except NotLocatedError:
             return None
 
@@ -477,7 +477,7 @@ def test_damaged_files(tmp_path: Path) -> None:
 
 def test_a_function_that_has_no_signature(tmp_path: Path) -> None:
     with ElfImage.open(str(build(tmp_path, LIBRARY)[0])) as image, pytest.raises(NotLocatedError) as caught:
-        locate(image, "SSL_free")
+        SIGNATURE.locate(image, "SSL_free")
     assert str(caught.value) == "no signature is known for it"
 
 

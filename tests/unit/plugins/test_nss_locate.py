@@ -272,7 +272,7 @@ def test_refuses_too_many_callers(tmp_path: Path) -> None:
 
 
 def test_needs_unwind_tables_only_to_see_how_a_table_is_filled(tmp_path: Path) -> None:
-    option = "-Wl,--no-eh-frame-hdr"
+    option = "-fno-asynchronous-unwind-tables"
     library, _ = build(tmp_path, filled(), option)
     assert located(library) == NOTHING
     library, symbols = build(tmp_path, static(), option)

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlstap.discovery.call_arguments import OWN_ARGUMENTS, Code, read_code
+from tlstap.discovery.call_arguments import Code, read_code
 from tlstap.discovery.code_scan import code_references
+from tlstap.discovery.constants import OWN_ARGUMENTS
 from tlstap.discovery.functions import Functions
 from tlstap.discovery.strings import find_strings
 from tlstap.errors import NotLocatedError

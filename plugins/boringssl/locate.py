@@ -24,7 +24,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tlstap.discovery.call_arguments import OWN_ARGUMENTS
+from tlstap.discovery.constants import OWN_ARGUMENTS
 from tlstap.discovery.signature import Signature
 from tlstap.errors import NotLocatedError
 from tlstap.location import Located

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlstap.discovery.call_arguments import OWN_ARGUMENTS, Code, read_code
+from tlstap.discovery.call_arguments import Code, read_code
+from tlstap.discovery.constants import OWN_ARGUMENTS
 from tlstap.discovery.functions import Functions
 from tlstap.errors import NotLocatedError
 from tlstap.location import Located

@@ -19,7 +19,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from tlstap.discovery.call_arguments import OWN_ARGUMENTS, Code
+from tlstap.discovery.call_arguments import Code
+from tlstap.discovery.constants import OWN_ARGUMENTS
 from tlstap.discovery.signature import Signature
 from tlstap.errors import NotLocatedError
 from tlstap.plugins.openssl.error_sites import ErrorSites

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _MARGIN = 32 << 10
 """Bytes around addresses of interest in which functions are known: no function there is larger."""
 _MAX_WINDOWS = 64
+MAX_STEPS = 2_000_000
+"""Instructions that are followed in all of an image's functions together, some of them several times."""
 _MAX_OWNERS = 4
 _ALIGNMENT = 16
 
@@ -36,6 +38,7 @@ class Functions:
         self, image: ElfImage, addresses: Iterable[int], progress: Progress = lambda size: None
     ) -> None:
         self._image = image
+        self._steps = 0
         self._windows = _windows(addresses)
         if len(self._windows) > _MAX_WINDOWS:
             raise image.error("the places that would tell where its functions are lie all over its code")
@@ -50,6 +53,15 @@ class Functions:
         self._jumps.sort()
         self._swept: dict[range, list[int]] = {}
         self._bounds: dict[int, Bounds | None] = {}
+
+    def take_step(self) -> None:
+        """Count an instruction that is followed in one of them.
+
+        :raise ElfError: they were too many: no library's code takes so long.
+        """
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise self._image.error("its code has too many ways through it to follow them all")
 
     def callers(self, function: int) -> Sequence[int]:
         """Addresses of the direct calls of a function."""

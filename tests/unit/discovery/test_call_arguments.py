@@ -11,7 +11,8 @@ import pytest
 from tests.unit.discovery.assembled import assemble
 from tests.unit.discovery.dynamic_elves import AARCH64, CODE, DATA, X86_64, dynamic_image
 
-from tlstap.discovery.call_arguments import OWN_ARGUMENTS, Code, read_code
+from tlstap.discovery.call_arguments import Code, read_code
+from tlstap.discovery.constants import OWN_ARGUMENTS
 from tlstap.discovery.functions import Functions
 from tlstap.discovery.unwind import Bounds
 

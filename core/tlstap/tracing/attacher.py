@@ -125,39 +125,44 @@ class Attacher:
             functions = {self._table.index(point.probe): point.function for point in points}
             probed = ProbedImage(library, info, image, functions)
             number = self._machine.add_image(probed)
-            self._put_on_trial(probed, number, sites, points)
+            self._put_on_trial(probed, number, found, points)
             self._engine.attach(image.fd, number, sites)
         except TlstapError as error:
             self._problem(image, str(error))
             return None
         return probed
 
-    def _sites(self, found: FoundLibrary, points: Iterable[ProbePoint]) -> list[Site]:
+    def _sites(self, found: FoundLibrary, points: Sequence[ProbePoint]) -> list[Site]:
         functions = {function.name: function for function in found.functions}
+        # If one function is on trial, the others' calls tell which processes to watch.
+        on_trial = any(functions[point.function].on_trial for point in points)
         return [
             Site(
                 self._table.index(point.probe),
                 point.address,
                 functions[point.function].probe_offset,
                 point.needs_return,
-                functions[point.function].on_trial,
+                on_trial,
                 functions[point.function].return_addresses,
             )
             for point in points
         ]
 
     def _put_on_trial(
-        self, probed: ProbedImage, number: int, sites: Sequence[Site], points: Sequence[ProbePoint]
+        self, probed: ProbedImage, number: int, found: FoundLibrary, points: Sequence[ProbePoint]
     ) -> None:
         """Functions that move data and were found by signature are shown when they have proven themselves."""
+        on_trial = {function.name for function in found.functions if function.on_trial}
+        moving = [(point.function, point.probe) for point in points if isinstance(point.probe, DataProbe)]
         trials = {
-            site.probe: Trial(point.function, DIRECTIONS.index(point.probe.direction))
-            for site, point in zip(sites, points, strict=True)
-            if site.on_trial and isinstance(point.probe, DataProbe)
+            self._table.index(probe): Trial(function, DIRECTIONS.index(probe.direction))
+            for function, probe in moving
+            if function in on_trial
         }
         if trials:
             key = number if self._engine.numbers_images else 0
-            self._trials.add(key, number, f"{probed.library.title}, {probed.info.path}", trials)
+            where = f"{probed.library.title}, {probed.info.path}"
+            self._trials.add(key, number, where, trials, trusted=len(trials) < len(moving))
 
     def _problem(self, image: Image, what: str) -> None:
         self.coverage.problems.append(f"{image.path}: {what}")

@@ -404,6 +404,12 @@ class Session:
         yield from self._captured()
         for raw in self._trials.finish():
             yield from self._tracker.take(raw)
+        for suspect in self._trials.suspects:
+            if suspect.undecided:
+                self._tell(
+                    f"{suspect.where}: {suspect.undecided} captured records are left out, since nothing has "
+                    "proven its functions right or wrong"
+                )
         if self._reader.backlog:
             self._tracker.why_missing = NOT_WAITED_FOR
         for totals in ended:

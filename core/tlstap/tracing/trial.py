@@ -52,21 +52,24 @@ class Suspect:
     """A library in a file (or, where records don't tell files apart, in several), with its functions on trial
     by the index of the probe on them.
 
-    `key`: the image number that its records carry. `refuted`: why its probes were withdrawn. `left_out`:
-    records with data that were not passed on.
+    `key`: the image number that its records carry. `trusted`: other functions of it that move data have
+    symbols. `refuted`: why its probes were withdrawn. `left_out`: records with data that were not passed on,
+    `undecided`: those of them for which nothing spoke to the end.
     """
 
     key: int
     where: str
+    trusted: bool = False
     images: set[int] = field(default_factory=set)
     trials: dict[int, Trial] = field(default_factory=dict)
     refuted: str | None = None
     left_out: int = 0
+    undecided: int = 0
 
     @property
     def proven(self) -> bool:
-        """Whether any of its functions is proven; then its handles are handles."""
-        return any(trial.proven for trial in self.trials.values())
+        """Whether any of its functions is right; then its handles are handles."""
+        return self.trusted or any(trial.proven for trial in self.trials.values())
 
 
 @dataclass(slots=True)
@@ -114,16 +117,20 @@ class Trials:
         self._held: dict[int, deque[bytes]] = {}
         self._sizes: dict[int, int] = {}
 
-    def add(self, key: int, image: int, where: str, functions: Mapping[int, Trial]) -> None:
+    def add(
+        self, key: int, image: int, where: str, functions: Mapping[int, Trial], *, trusted: bool = False
+    ) -> None:
         """Put functions on trial.
 
         :param key: the image number that their records carry.
         :param image: the image's own number.
         :param where: the library and the file, for messages.
         :param functions: by the index of the probe.
+        :param trusted: other functions of the library that move data have symbols.
         """
         suspect = self._suspects.setdefault(key, Suspect(key, where))
         suspect.images.add(image)
+        suspect.trusted |= trusted
         for probe, trial in functions.items():
             suspect.trials.setdefault(probe, trial)
 
@@ -168,9 +175,19 @@ class Trials:
             for raw in self._held[tgid]:
                 if self._believe(raw) is None and (suspect := self._suspects.get(_image_of(raw))):
                     self._decide(suspect, tgid)
-            # What is still open is left out: handshakes without data, for instance.
-            yield from (raw for raw in self._held.pop(tgid, ()) if self._believe(raw))
+            for raw in self._held.pop(tgid, ()):
+                if self._believe(raw):
+                    yield raw
+                else:
+                    self._leave_out(raw)
         self._sizes.clear()
+
+    def _leave_out(self, raw: bytes) -> None:
+        """What is still open at the end: handshakes without data, for instance."""
+        suspect = self._suspects.get(_image_of(raw))
+        if suspect is not None and suspect.refuted is None and raw[layout.KIND_OFFSET] == EventKind.DATA:
+            suspect.left_out += 1
+            suspect.undecided += 1
 
     # ---- holding back ----
 
@@ -185,8 +202,8 @@ class Trials:
         if suspect.refuted is not None:
             suspect.left_out += kind == EventKind.DATA
             return False
-        trial = suspect.trials.get(_probe_of(raw)) if kind == EventKind.DATA else None
-        proven = trial.proven if trial is not None else suspect.proven
+        trial = suspect.trials.get(_probe_of(raw))
+        proven = trial.proven if trial is not None and kind == EventKind.DATA else suspect.proven
         return True if proven else None
 
     def _hold(self, tgid: int, raw: bytes) -> None:
@@ -270,6 +287,8 @@ class Trials:
                 continue
             direction = trial.direction
             most = max((account.moved[direction] for account in self._accounts_of(suspect, tgid)), default=0)
+            if not most:
+                continue  # it was called in other processes
             if encrypted(most) <= totals[direction]:
                 trial.proven = True
                 continue

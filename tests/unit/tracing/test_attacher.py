@@ -200,3 +200,21 @@ def test_without_evidence_nothing_on_trial_is_attached() -> None:
     ]
     (problem,) = bench.problems
     assert problem.startswith("/lib/main-7: MAIN is there") and "nothing can prove them right" in problem
+
+
+def test_functions_with_symbols_are_trusted_beside_one_on_trial() -> None:
+    bench = Bench(MAIN)
+    mixed = image(8, MAIN, "main_read", "main_write", "free")
+    (found,) = mixed.report.libraries
+    functions = tuple(
+        one.model_copy(update={"means": "signature"}) if one.name == "main_read" else one
+        for one in found.functions
+    )
+    libraries = (found.model_copy(update={"functions": functions}),)
+    mixed.report = mixed.report.model_copy(update={"libraries": libraries})
+    bench.attach(mixed)
+    [sites] = bench.engine.attached.values()
+    assert [site.on_trial for site in sites] == [True, True, True], "they tell which processes to watch"
+    (suspect,) = bench.trials.suspects
+    assert suspect.trusted
+    assert list(suspect.trials) == [bench.table.index(MAIN.probes[0])]

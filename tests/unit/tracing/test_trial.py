@@ -283,3 +283,35 @@ def test_a_count_that_began_anew_refutes_nothing() -> None:
     case.take(read(moved=50_000, received=10**6))
     assert case.take(read(moved=500, received=522), DATA_READ) == [DATA_READ]
     assert case.withdrawn == []
+
+
+def test_what_happens_in_other_processes_decides_nothing_here() -> None:
+    case = Case()
+    other = writer.but(pid=PID + 1)
+    assert case.take(other.evidence("write", 500), other.data("write", 0, HELLO, room=1024)) == []
+    for number in range(CALLS_WATCHED):
+        case.take(reader.evidence("read", 10, received=10**6 + number))
+    assert case.take(DATA_WRITTEN) == [], "the writer was never called in this process with evidence"
+    case.traffic[PID + 1] = 0, 100
+    assert case.finish() == []
+    assert "it wrote 500 bytes, and the process has sent 100" in case.why
+
+
+def test_data_without_evidence_is_left_out_and_counted() -> None:
+    """The ring had no room for the evidence."""
+    case = Case()
+    case.take(DATA_WRITTEN, DATA_WRITTEN, stranger.exit())
+    assert case.finish() == [stranger.exit()]
+    (suspect,) = case.trials.suspects
+    assert (suspect.undecided, suspect.left_out, suspect.refuted) == (2, 2, None)
+
+
+def test_functions_with_symbols_beside_it_are_believed() -> None:
+    """SSL_write has a symbol; only the reader was found by signature."""
+    case = Case()
+    trials = Trials(case._withdraw, lambda pid: (0, 0))
+    trials.add(IMAGE, IMAGE, "BoringSSL, /opt/b", {READ: Trial("SSL_peek", 0)}, trusted=True)
+    passing = [writer.birth(), writer.handshake(), write(), DATA_WRITTEN]
+    taken = [out for raw in passing for out in trials.take(raw)]
+    assert taken == [passing[0], passing[1], DATA_WRITTEN]
+    assert list(trials.take(DATA_READ)) == []

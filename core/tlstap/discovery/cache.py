@@ -27,7 +27,7 @@ from tlstap.discovery.report import ImageReport
 if TYPE_CHECKING:
     from tlstap.library import Library
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when analysis finds something else in the same file."""
 
 MAX_ENTRIES = 20_000

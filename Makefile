@@ -26,6 +26,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests that run as root leave no files of root's in the checkout.
 ROOT := $(SUDO) env TLSTAP_TEST_CACHE=$(TEST_CACHE) PYTHONDONTWRITEBYTECODE=1
 PYTEST := $(BIN)/python -m pytest
+# Tests run beside one another, those of a file in one process. Applications take turns.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadfile
 
 .PHONY: help demo test check unit fetch bpf apps kernels bench screenshot install uninstall clean
 
@@ -44,13 +47,13 @@ check: $(STAMPS)/test ## ruff and mypy
 	$(BIN)/mypy -p tests.support -p tests.bpf -p tests.apps -p tests.kernels -p bench -p scripts
 
 unit: $(STAMPS)/test ## tests without root and without a kernel
-	$(PYTEST) tests/unit
+	$(PYTEST) $(PARALLEL) tests/unit
 
 fetch: $(STAMPS)/test ## what tests need from the network besides, into the cache
 	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(BIN)/python -m tests.support.fetch
 
 bpf: fetch ## real probes on small programs
-	$(ROOT) $(PYTEST) -p no:cacheprovider tests/bpf
+	$(ROOT) $(PYTEST) $(PARALLEL) -p no:cacheprovider tests/bpf
 
 apps: fetch ## real probes on real applications
 	$(ROOT) $(PYTEST) -p no:cacheprovider tests/apps

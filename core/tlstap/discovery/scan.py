@@ -17,7 +17,7 @@ from tlstap.discovery.elf import ElfImage
 from tlstap.discovery.elf_parts import ForeignElfError, NotElfError
 from tlstap.discovery.files import FileIdentity, digest, open_regular
 from tlstap.discovery.given import GivenAddresses
-from tlstap.discovery.large_files import LARGE, LargeFile, ShowWork, Work
+from tlstap.discovery.large_files import LARGE, Digesting, LargeFile, ShowWork, Work
 from tlstap.discovery.processes import CodeMapping, Stamp, printable
 from tlstap.discovery.recognise import OpenBeside
 from tlstap.errors import ElfError, ProcessGoneError
@@ -370,8 +370,11 @@ def examine(
 ) -> tuple[ImageReport, Entry]:
     """Analyse an image: all that can be said of it, and what the cache shall remember."""
     companions: dict[str, FileIdentity] = {}
+    digesting = Digesting(image.fd) if image.size > LARGE else None
     report = analyse(image, libraries, locator, _recording(open_beside, companions), given)
-    content = digest(image.fd) if report.libraries else ""
+    content = ""
+    if report.libraries:
+        content = digest(image.fd) if digesting is None else digesting.result()
     tells = bool(report.libraries or report.unsupported or report.problems)
     return report, Entry(report if tells else None, content, companions)
 

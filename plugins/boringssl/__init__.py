@@ -17,6 +17,7 @@ from tlstap.library import (
     DetailProbe,
     HandshakeProbe,
     Library,
+    OutPointer,
     Probe,
     Recognise,
     VersionString,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
     from tlstap.location import Located
 
-# OpenSSL's sources are C. OpenSSL's own wrapper for BoringSSL does not exist.
+# OpenSSL's sources are C.
 SOURCE = "ssl_lib.cc\0"
 SYMBOLS = ("SSL_read", "SSL_write", "SSL_new")
 # What signs a handshake of TLS 1.3 is text in every such library; the first name in libcrypto's list of
@@ -55,6 +56,12 @@ PROBES: tuple[Probe, ...] = (
     DetailProbe(function="SSL_get_current_cipher", details=("cipher",), value=0, pointer_offset=0),
 )
 
+# AWS-LC has these as well. They call SSL_read and SSL_write, which are then parts of them, or contain them.
+EX_PROBES: tuple[Probe, ...] = (
+    DataProbe(function="SSL_read_ex", direction="read", moved=OutPointer(argument=4), success="one"),
+    DataProbe(function="SSL_write_ex", direction="write", moved=OutPointer(argument=4), success="one"),
+)
+
 BORINGSSL = Library(
     name="boringssl",
     title="BoringSSL",
@@ -71,7 +78,7 @@ AWSLC = Library(
     recognise=Recognise(symbols=SYMBOLS, strings=(SOURCE, FIRST_REASON), every_string=(AWS_LC,)),
     embedded=Recognise(every_string=(SOURCE, AWS_LC)),
     version=VersionString(pattern=r"AWS-LC (?:FIPS )?(\d+\.\d+\.\d+)"),
-    probes=PROBES,
+    probes=(*PROBES, *EX_PROBES),
 )
 
 

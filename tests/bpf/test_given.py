@@ -108,3 +108,15 @@ def test_one_inside_a_function_is_refused_before_anything_is_attached(
     ):
         pass
     assert not program.probed("where read")
+
+
+def test_a_file_that_is_no_program_is_refused(program: Program, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    given = [GivenAddress(str(script), "SSL_read", 4096)]
+    options = Options(Filters(pids=frozenset([program.pid]), libraries=MEANT), given=given)
+    with (
+        pytest.raises(UsageError, match="script: an address was given for it, but it is no program"),
+        Session(Registry.load(third_party=()), options),
+    ):
+        pass

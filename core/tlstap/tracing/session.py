@@ -25,7 +25,7 @@ from tlstap.discovery.files import FileIdentity
 from tlstap.discovery.given import GivenAddresses
 from tlstap.discovery.large_files import ShowWork
 from tlstap.discovery.scan import Image, Scanner
-from tlstap.errors import ElfError, ProcessGoneError
+from tlstap.errors import ElfError, ProcessGoneError, UsageError
 from tlstap.library import Library
 from tlstap.records import Lost, TraceRecord
 from tlstap.registry import Registry
@@ -199,6 +199,10 @@ class Session:
             if large.pids & pids or large.identity in files:
                 large.look(self._show_work)
                 attacher.attach(self.scanner.take_in(large))
+        known = {image.identity for image in self.scanner.images}
+        for path in self._options.given_files:
+            if FileIdentity.of(Path(path).stat()) not in known:
+                raise UsageError(f"{path}: an address was given for it, but it is no program or library")
 
     @property
     def looked_into(self) -> tuple[str, int, int] | None:

@@ -263,7 +263,9 @@ def test_arguments_on_aarch64(words: list[int], values: Values) -> None:
 def test_any_bytes(machine: int) -> None:
     chance = random.Random(machine)
     for size in (1, 64, 4096):
-        read(None, chance.randbytes(size), machine)
+        code = read(None, chance.randbytes(size), machine)
+        assert {call.address for call in code.calls} <= code.instructions.keys()
+        assert all(len(call.arguments) == 6 for call in code.calls)
 
 
 def test_branches_everywhere_take_no_time() -> None:

@@ -15,10 +15,12 @@ from tests.support.wait import wait_until
 
 from tlstap.library import Library
 from tlstap.records import Data, TraceRecord
+from tlstap.tracing import layout
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import Attachment, Sockets
 from tlstap.tracing.options import Options
 from tlstap.tracing.session import Session
+from tlstap.tracing.trial import Trials
 
 pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
 
@@ -231,3 +233,29 @@ def test_after_enough_calls_no_more_evidence_is_asked_for(program: Program) -> N
         kinds = len(list(trace.session.engine.trials()))
     assert [size for _, _, data in shown(records) for size in [len(data)]] == [SIZE] * 240
     assert kinds == 0
+
+
+@BOTH
+def test_the_evidence_is_what_the_sockets_moved(
+    program: Program, attachment: Attachment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    judge = Trials._judge
+
+    def noting(trials: Trials, raw: bytes) -> None:
+        seen.append(layout.EVIDENCE.unpack_from(raw)[13:])
+        judge(trials, raw)
+
+    monkeypatch.setattr(Trials, "_judge", noting)
+    with tracing(program, trial_library.library(), attachment=attachment) as trace:
+        program.do("write", SIZE, 1)
+        program.do("read", SIZE + 1, 1)
+        program.do("write", SIZE + 2, 1)
+        trace.rest()
+    first, second, third = (SIZE + more + RECORD for more in range(3))
+    # Asked, moved; received and sent in the call; received and sent by the process; direction, plausible.
+    assert seen == [
+        (SIZE, SIZE, 0, first, 0, first, 1, 1),
+        (SIZE + 1, SIZE + 1, second, 0, second, first, 0, 1),
+        (SIZE + 2, SIZE + 2, 0, third, second, first + third, 1, 1),
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from tlstap import schema
-from tlstap.protocols.charset import encode_body
+from tlstap.protocols.http.charset import encode_body
 from tlstap.records import (
     Closed,
     Connection,
@@ -19,7 +19,9 @@ from tlstap.records import (
     Lost,
     Message,
     MessageEnded,
+    Missing,
     Opened,
+    ProtocolMessage,
     Record,
     Undecoded,
 )
@@ -31,11 +33,15 @@ KIND_OF: dict[type[Record], str | None] = {
     Closed: "close",
     Lost: "lost",
     ExchangeEnded: "http",
+    ProtocolMessage: "message",
     HeadSeen: None,
     MessageEnded: None,
     Undecoded: None,
 }
 """The kind of the event that a record becomes; None for progress records, which become none."""
+
+DECODED_KINDS = frozenset({"http", "message"})
+"""Kinds of events for which streams have to be decoded."""
 
 
 def to_event(record: Record, seq: int) -> schema.Event | None:
@@ -61,6 +67,8 @@ def to_event(record: Record, seq: int) -> schema.Event | None:
             )
         case ExchangeEnded():
             return _http_event(record, seq)
+        case ProtocolMessage():
+            return _message_event(record, seq)
         case Opened(connection):
             return schema.OpenEvent(**_common(record, connection, seq), from_start=record.from_start)
         case Handshake(connection):
@@ -151,11 +159,38 @@ def _http_event(record: ExchangeEnded, seq: int) -> schema.HttpEvent:
         informational=tuple(_response(message) for message in exchange.informational),
         timings=_timings(exchange),
         complete=record.complete,
-        missing=tuple(
-            schema.HttpMissing(part=missing.part, reason=missing.reason, bytes=missing.bytes)
-            for missing in exchange.missing
-        ),
+        missing=_missing(exchange.missing),
+        pushed=exchange.pushed,
+        reset=exchange.reset,
     )
+
+
+def _message_event(record: ProtocolMessage, seq: int) -> schema.MessageEvent:
+    connection = record.connection
+    request = record.exchange.request if record.exchange else None
+    body, encoding = encode_body(record.payload, cut=record.size > len(record.payload))
+    return schema.MessageEvent(
+        time_ns=record.time_ns,
+        seq=seq,
+        process=record.process,
+        library=connection.library,
+        connection=_snapshot(connection),
+        protocol=record.protocol,
+        direction=record.direction,
+        type=record.type,
+        stream_id=record.stream_id,
+        method=request.method if request else None,
+        target=request.target if request else None,
+        body=body,
+        body_encoding=encoding,
+        body_bytes=record.size,
+        details=record.details,
+        missing=_missing(record.missing),
+    )
+
+
+def _missing(items: list[Missing]) -> tuple[schema.Missing, ...]:
+    return tuple(schema.Missing(part=item.part, reason=item.reason, bytes=item.bytes) for item in items)
 
 
 def _request(message: Message) -> schema.HttpRequest:
@@ -165,6 +200,7 @@ def _request(message: Message) -> schema.HttpRequest:
         scheme=message.scheme,
         authority=message.authority,
         target=message.target,
+        protocol=message.protocol,
     )
 
 
@@ -176,6 +212,10 @@ def _message(message: Message) -> dict[str, Any]:
     body, encoding = encode_body(message.body, cut=message.body_bytes > len(message.body))
     return {
         "headers": tuple(message.headers),
+        "unknown_headers": tuple(
+            schema.UnknownHeader(position=header.position, name=header.name, value=header.value)
+            for header in message.unknown_headers
+        ),
         "body": body,
         "body_encoding": encoding,
         "body_bytes": message.body_bytes,

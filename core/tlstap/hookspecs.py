@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tlstap.library import Library
     from tlstap.location import Located
     from tlstap.protocols.base import Protocol
+    from tlstap.protocols.body_formats import BodyFormat, BodyOptions
     from tlstap.sinks.base import SinkType
 
 PROJECT = "tlstap"
@@ -70,6 +71,16 @@ def tlstap_protocols() -> Sequence[Protocol]:
     """Declare protocol decoders. Called once, when plugins are loaded.
 
     :return: decoders for application protocols inside TLS, in the order in which they should be asked.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec
+def tlstap_body_formats(options: BodyOptions) -> Sequence[BodyFormat]:
+    """Declare formats of HTTP bodies that consist of messages. Called once, when plugins are loaded.
+
+    :param options: what the user gave for reading bodies.
+    :return: formats, in the order in which they should be asked.
     """
     raise AssertionError("a specification is never called")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import JsonValue
+
 from tlstap import schema
 
 Direction = Literal["read", "write"]
@@ -106,23 +108,39 @@ TraceRecord = Opened | Handshake | Data | Closed | Lost
 
 
 @dataclass(slots=True)
+class UnknownHeader:
+    """A header of which not all is known: HTTP/2 sent it as a reference to one that was not seen.
+
+    It stood before the header number `position` of those that are known (from 0). Name or value, or both,
+    are None.
+    """
+
+    position: int
+    name: str | None
+    value: str | None
+
+
+@dataclass(slots=True)
 class Message:
     """One half of an exchange, filled in while it is decoded.
 
-    A request has `method`, `scheme`, `authority` and `target`, a response `status` and `reason`.
-    Headers are (name, value) in the order and case in which they were sent. `body` has transfer and
-    content encodings removed; `body_bytes` is its size before any bound cut it; `body_wire_bytes` its
-    size as transferred.
+    A request has `method`, `scheme`, `authority` and `target`, a response `status` and `reason`; None is
+    unknown. `protocol` is what an extended CONNECT asks for.
+    Headers are (name, value) in the order and case in which they were sent, without HTTP/2's
+    pseudo-headers. `body` has transfer and content encodings removed; `body_bytes` is its size before any
+    bound cut it; `body_wire_bytes` its size as transferred.
     """
 
     is_request: bool
-    method: str = ""
-    scheme: str = ""
-    authority: str = ""
-    target: str = ""
-    status: int = 0
+    method: str | None = ""
+    scheme: str | None = ""
+    authority: str | None = ""
+    target: str | None = ""
+    status: int | None = 0
     reason: str = ""
+    protocol: str | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
+    unknown_headers: list[UnknownHeader] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
     body_bytes: int = 0
     body_wire_bytes: int = 0
@@ -131,18 +149,34 @@ class Message:
     end_ns: int | None = None
 
 
+MissingPart = Literal[
+    "request",
+    "request headers",
+    "request body",
+    "response",
+    "response headers",
+    "response body",
+    "message",
+]
+MissingReason = Literal["lost", "not seen", "unfinished", "over the limit", "not decodable"]
+
+
 @dataclass(slots=True)
 class Missing:
-    """What an exchange lacks: which part, why, and how many bytes where that is known."""
+    """What an exchange or a message lacks: which part, why, and how many bytes where that is known."""
 
-    part: Literal["request", "request body", "response", "response body"]
-    reason: Literal["lost", "not seen", "unfinished", "over the limit", "not decodable"]
+    part: MissingPart
+    reason: MissingReason
     bytes: int | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """A request and its response. `informational` are 1xx responses that came before the final one."""
+    """A request and its response. `informational` are 1xx responses that came before the final one.
+
+    `pushed`: the server promised the request itself. `reset`: why one side gave the stream up.
+    `body_format` is the name of the format whose messages the bodies consist of.
+    """
 
     connection: Connection
     process: schema.Process
@@ -152,6 +186,9 @@ class Exchange:
     response: Message | None = None
     informational: list[Message] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    pushed: bool = False
+    reset: str | None = None
+    body_format: str | None = None
 
 
 @dataclass(slots=True)
@@ -183,11 +220,34 @@ class ExchangeEnded:
     complete: bool
 
 
+@dataclass(slots=True, eq=False)
+class ProtocolMessage:
+    """A message of a protocol that is not HTTP's request or response. Becomes the message event.
+
+    `type` is the protocol's word for what it is; `payload` its content, decoded, the first bytes of `size`;
+    `details` what else the protocol says. `exchange` is what it travels in, if it does in HTTP.
+    """
+
+    connection: Connection
+    process: schema.Process
+    time_ns: int
+    direction: Direction
+    protocol: str
+    type: str
+    payload: bytes = b""
+    size: int = 0
+    details: dict[str, JsonValue] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+    stream_id: int | None = None
+    exchange: Exchange | None = None
+
+
 @dataclass(slots=True)
 class Undecoded:
     """Progress: bytes of a stream that no protocol decoder understands, in order.
 
-    `lost_before` is the size of the gap (bytes that were not captured) right before `offset`.
+    `lost_before` is the size of the gap (bytes that were not captured) right before `offset`. With a
+    `stream_id` they are bytes of that stream of HTTP/2, and so is `offset`.
     """
 
     connection: Connection
@@ -197,7 +257,8 @@ class Undecoded:
     offset: int
     payload: bytes
     lost_before: int = 0
+    stream_id: int | None = None
 
 
-DecodedRecord = HeadSeen | MessageEnded | ExchangeEnded | Undecoded
+DecodedRecord = HeadSeen | MessageEnded | ExchangeEnded | ProtocolMessage | Undecoded
 Record = TraceRecord | DecodedRecord

@@ -7,7 +7,7 @@ and lets one plugin's import error end the host.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tlstap import hookspecs
 from tlstap.errors import PluginError, UsageError
 from tlstap.library import Library
+from tlstap.protocols.body_formats import BodyFormat, BodyOptions
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
@@ -69,26 +70,33 @@ class Registry:
     excluded: list[str] = field(default_factory=list)
     libraries: dict[str, Library] = field(default_factory=dict)
     protocols: list[Protocol] = field(default_factory=list)
+    body_formats: list[BodyFormat] = field(default_factory=list)
+    body_options: BodyOptions = field(default_factory=BodyOptions)
     sinks: dict[str, SinkType] = field(default_factory=dict)
     _owners: dict[str, Plugin] = field(default_factory=dict)
     _callers: dict[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
 
     @classmethod
     def load(
-        cls, exclude: Collection[str] = (), *, third_party: Iterable[EntryPoint] | None = None
+        cls,
+        exclude: Collection[str] = (),
+        *,
+        body_options: BodyOptions = BodyOptions(),  # noqa: B008 - immutable
+        third_party: Iterable[EntryPoint] | None = None,
     ) -> Registry:
         """Load every plugin that is not in `exclude`.
 
         A third-party plugin that fails (import, declaration, a name that is taken) is left out, and it alone;
         `failures` says why.
 
+        :param body_options: what the user gave for reading bodies.
         :param third_party: entry points instead of the installed ones.
         :raises UsageError: `exclude` names a plugin that does not exist.
         :raises PluginError: a built-in plugin is broken.
         """
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
-        registry = cls(manager)
+        registry = cls(manager, body_options=body_options)
         points = list(entry_points(group=hookspecs.PROJECT) if third_party is None else third_party)
         registry._exclude(exclude, points)
         for name, module in BUILTIN_PLUGINS:
@@ -115,8 +123,8 @@ class Registry:
         return self._owners[f"libraries: {library.name}"]
 
     def declared_by(self, plugin: Plugin) -> dict[str, list[str]]:
-        """Names of the libraries (without stand-ins), protocols and formats that a plugin declared."""
-        declared: dict[str, list[str]] = {"libraries": [], "protocols": [], "formats": []}
+        """Names of what a plugin declared: libraries (without stand-ins), protocols, formats of bodies and output."""
+        declared: dict[str, list[str]] = {"libraries": [], "protocols": [], "body formats": [], "formats": []}
         for claim, owner in self._owners.items():
             kind, _, name = claim.partition(": ")
             stand_in = kind == "libraries" and self.libraries[name].stands_in_for
@@ -199,6 +207,8 @@ class Registry:
         from tlstap.sinks.base import SinkType
 
         protocols: list[Protocol] = self._call(plugin, "tlstap_protocols", Protocol)
+        options = {"options": self.body_options}
+        formats: list[BodyFormat] = self._call(plugin, "tlstap_body_formats", BodyFormat, options)
         sinks: list[SinkType] = self._call(plugin, "tlstap_sinks", SinkType)
         own = {library.name for library in libraries if not library.stands_in_for}
         for library in libraries:
@@ -210,17 +220,22 @@ class Registry:
             self._claim("libraries", library.name, plugin)
         for protocol in protocols:
             self._claim("protocols", protocol.name, plugin)
+        for body_format in formats:
+            self._claim("body formats", body_format.name, plugin)
         for sink in sinks:
             self._claim("formats", sink.name, plugin)
         self.libraries.update((library.name, library) for library in libraries)
         self.protocols.extend(protocols)
+        self.body_formats.extend(formats)
         self.sinks.update((sink.name, sink) for sink in sinks)
 
-    def _call(self, plugin: Plugin, hook: str, kind: type[Any]) -> list[Any]:
+    def _call(
+        self, plugin: Plugin, hook: str, kind: type[Any], arguments: Mapping[str, object] | None = None
+    ) -> list[Any]:
         others = [other.implementation for other in self.plugins]
         caller = self.manager.subset_hook_caller(hook, remove_plugins=others)
         try:
-            answers = caller()
+            answers = caller(**(arguments or {}))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     TypeAdapter,
     WithJsonSchema,
@@ -145,18 +146,24 @@ class DataEvent(_ConnectionEvent):
     """How long the call took."""
 
 
-class HttpMessage(Model):
-    """What request and response have in common."""
+class UnknownHeader(Model):
+    """A header of which not all is known: HTTP/2 sent it as a reference to one that was not seen."""
 
-    headers: tuple[tuple[str, str], ...]
-    """(name, value) in the order and case of the wire; bytes outside UTF-8 as Latin-1."""
+    position: int
+    """It stood before the header of that number in `headers` (from 0)."""
+    name: str | None
+    value: str | None
+
+
+class Content(Model):
+    """What a message carries."""
+
     body: str
     """Transfer and content encodings removed; encoded as `body_encoding` says."""
     body_encoding: Literal["utf-8", "base64"]
     """utf-8 where the body is text, else base64."""
     body_bytes: int
     """The decoded body's whole size, also where a bound cut `body`."""
-    trailers: tuple[tuple[str, str], ...]
 
     @property
     def content(self) -> bytes:
@@ -164,19 +171,32 @@ class HttpMessage(Model):
         return self.body.encode() if self.body_encoding == "utf-8" else base64.b64decode(self.body)
 
 
-class HttpRequest(HttpMessage):
-    """The request of an exchange."""
+class HttpMessage(Content):
+    """What request and response have in common."""
 
-    method: str
-    scheme: str
-    authority: str
-    target: str
+    headers: tuple[tuple[str, str], ...]
+    """(name, value) in the order and case of the wire, without HTTP/2's pseudo-headers; bytes outside UTF-8
+    as Latin-1."""
+    unknown_headers: tuple[UnknownHeader, ...] = ()
+    """Those which are missing in `headers`."""
+    trailers: tuple[tuple[str, str], ...]
+
+
+class HttpRequest(HttpMessage):
+    """The request of an exchange. In HTTP/2 a pseudo-header may be unknown, as a header may."""
+
+    method: str | None
+    scheme: str | None
+    authority: str | None
+    target: str | None
+    protocol: str | None = None
+    """What an extended CONNECT of HTTP/2 asks for."""
 
 
 class HttpResponse(HttpMessage):
     """The response of an exchange (the final one)."""
 
-    status: int
+    status: int | None
     reason: str
 
 
@@ -189,10 +209,18 @@ class HttpTimings(Model):
     response_end_ns: int | None
 
 
-class HttpMissing(Model):
-    """A part of an exchange that is not there."""
+class Missing(Model):
+    """A part that is not there. Headers are missing where HTTP/2 refers to some that were not seen."""
 
-    part: Literal["request", "request body", "response", "response body"]
+    part: Literal[
+        "request",
+        "request headers",
+        "request body",
+        "response",
+        "response headers",
+        "response body",
+        "message",
+    ]
     reason: Literal["lost", "not seen", "unfinished", "over the limit", "not decodable"]
     bytes: int | None
     """How much is missing, where that is known."""
@@ -211,7 +239,29 @@ class HttpEvent(_ConnectionEvent):
     """1xx responses that came before the final one."""
     timings: HttpTimings
     complete: bool
-    missing: tuple[HttpMissing, ...]
+    missing: tuple[Missing, ...]
+    pushed: bool = False
+    """The server promised the request itself."""
+    reset: str | None = None
+    """Why one side gave up the stream, in the words of HTTP/2."""
+
+
+class MessageEvent(_ConnectionEvent, Content):
+    """A message of a protocol other than HTTP, or one of those which an HTTP body consists of."""
+
+    kind: Literal["message"] = "message"
+    protocol: str
+    """"websocket", "grpc", "sse", "http2" (control frames), or a plugin's."""
+    direction: Literal["read", "write"]
+    type: str
+    """The protocol's word for what it is: "text", "ping", the name of a server-sent event, ..."""
+    stream_id: int | None
+    method: str | None
+    """Method and target of the HTTP request with which it travels, if it does."""
+    target: str | None
+    details: dict[str, JsonValue]
+    """What the protocol says besides the content."""
+    missing: tuple[Missing, ...]
 
 
 class SecretEvent(_ConnectionEvent):
@@ -250,11 +300,11 @@ class LostEvent(_Event):
 
 
 Event = Annotated[
-    OpenEvent | HandshakeEvent | DataEvent | HttpEvent | SecretEvent | CloseEvent | LostEvent,
+    OpenEvent | HandshakeEvent | DataEvent | HttpEvent | MessageEvent | SecretEvent | CloseEvent | LostEvent,
     Field(discriminator="kind"),
 ]
 
-KINDS: tuple[str, ...] = ("open", "handshake", "data", "http", "secret", "close", "lost")
+KINDS: tuple[str, ...] = ("open", "handshake", "data", "http", "message", "secret", "close", "lost")
 
 event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
 """Validates an event of any kind: `event_adapter.validate_json(line)`."""

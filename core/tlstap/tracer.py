@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tlstap import schema
-from tlstap.convert import KIND_OF, to_event
+from tlstap.convert import DECODED_KINDS, KIND_OF, to_event
 from tlstap.discovery.given import GivenAddress
 from tlstap.errors import UsageError
 from tlstap.pipeline import Passthrough, Pipeline
@@ -98,9 +98,11 @@ class Tracer:
             seq += 1
 
     def _records(self) -> Iterator[Record]:
-        decoded = self._kinds is None or "http" in self._kinds
+        decoded = self._kinds is None or not self._kinds.isdisjoint(DECODED_KINDS)
         pipeline = (
-            Pipeline(self._registry.protocols, on_problem=self._on_message) if decoded else Passthrough()
+            Pipeline(self._registry.protocols, self._registry.body_formats, on_problem=self._on_message)
+            if decoded
+            else Passthrough()
         )
         for record in self._session.records():
             yield from pipeline.feed(record)

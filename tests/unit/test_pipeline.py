@@ -16,13 +16,12 @@ from tests.unit.protocols.conversation import (
 )
 
 from tlstap.pipeline import Limits, Pipeline
-from tlstap.protocols.base import Decoder, Protocol, StreamBytes
-from tlstap.protocols.http1 import Http1
+from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes
+from tlstap.protocols.http1.decoder import Http1
 from tlstap.protocols.memory import Allowance
 from tlstap.protocols.recognition import MAX_HELD, MAX_TRIES
 from tlstap.records import (
     Closed,
-    Connection,
     Data,
     DecodedRecord,
     Direction,
@@ -47,7 +46,7 @@ class Toy(Protocol):
         self.fail_in = fail_in
         self.asked = 0
 
-    def recognise(self, connection: Connection, direction: Direction, start: bytes) -> bool | None:
+    def recognise(self, channel: Channel, direction: Direction, start: bytes) -> bool | None:
         self.asked += 1
         if self.fail_in == "recognise":
             raise RuntimeError("toy broke")
@@ -55,15 +54,15 @@ class Toy(Protocol):
             return None if b"TOY".startswith(start) else False
         return start.startswith(b"TOY")
 
-    def decoder(self, connection: Connection, memory: Allowance) -> Decoder:
+    def decoder(self, channel: Channel, memory: Allowance) -> Decoder:
         if self.fail_in == "decoder":
             raise RuntimeError("toy broke")
-        return ToyDecoder(connection, memory)
+        return ToyDecoder(channel, memory)
 
 
 class ToyDecoder(Decoder):
-    def __init__(self, connection: Connection, memory: Allowance) -> None:
-        self.connection = connection
+    def __init__(self, channel: Channel, memory: Allowance) -> None:
+        self.connection = channel.connection
         memory.take(100)
 
     def feed(self, data: StreamBytes) -> Iterable[DecodedRecord]:

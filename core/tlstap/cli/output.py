@@ -63,7 +63,7 @@ _OPTIONS = (
         callback=kinds,
         shell_complete=complete_kinds,
         metavar="KIND[,KIND]",
-        help="Only these kinds of events: open, handshake, data, http, close, lost.",
+        help="Only these kinds of events: open, handshake, data, http, message, close, lost.",
     ),
     click.option(
         "--max-body",
@@ -111,6 +111,7 @@ def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> It
     :raises UsageError: no such format, or one that does not show what `--only` asks for.
     :raises TlstapError: the file can't be written.
     """
+    from tlstap.convert import DECODED_KINDS
     from tlstap.sinks.emit import Emitter
 
     sink_type = _choose(arguments, sinks)
@@ -119,7 +120,7 @@ def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> It
     try:
         shown = sink_type.kinds if arguments.only is None else sink_type.kinds & arguments.only
         sink = sink_type.create(stream, options_for(arguments, stream))
-        emitter = Emitter(sink, stream, wants_messages="http" in shown)
+        emitter = Emitter(sink, stream, wants_messages=not shown.isdisjoint(DECODED_KINDS))
         yield emitter
         emitter.close()
     finally:

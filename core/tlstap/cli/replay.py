@@ -60,7 +60,11 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
         open_output(output, registry.sinks) as emitter,
         progress(f"Reading {escape(name)}", size or None, enabled=not output.is_on_terminal) as line,
     ):
-        pipeline = Pipeline(registry.protocols, on_problem=say) if emitter.wants_messages else Passthrough()
+        pipeline = (
+            Pipeline(registry.protocols, registry.body_formats, on_problem=say)
+            if emitter.wants_messages
+            else Passthrough()
+        )
         done = 0
 
         def read() -> bytes:

@@ -138,7 +138,11 @@ def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
     from tlstap.tracing.session import Session
 
     with open_output(output, registry.sinks) as emitter:
-        pipeline = Pipeline(registry.protocols, on_problem=say) if emitter.wants_messages else Passthrough()
+        pipeline = (
+            Pipeline(registry.protocols, registry.body_formats, on_problem=say)
+            if emitter.wants_messages
+            else Passthrough()
+        )
         with progress("Looking for TLS libraries and compiling the BPF program") as line:
             session = Session(registry, options, say, line.look_into)
             session.start()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tlstap.hookspecs import hookimpl
 from tlstap.protocols.base import Protocol
-from tlstap.protocols.http1 import Http1
+from tlstap.protocols.http1.decoder import Http1
 
 
 @hookimpl

@@ -1,12 +1,12 @@
-"""Which protocol an unknown connection speaks: asks the protocols where a message may begin."""
+"""Which protocol an unknown channel speaks: asks the protocols where a message may begin."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tlstap.protocols.base import Protocol, StreamBytes
-from tlstap.records import Connection, Direction
+from tlstap.protocols.base import Channel, Protocol, StreamBytes
+from tlstap.records import Direction
 
 MAX_HELD = 16 * 1024
 """Bytes of one direction that may wait for a protocol to make up its mind."""
@@ -27,7 +27,7 @@ class _Start:
 
 
 class Recognition:
-    """Recognition of one connection.
+    """Recognition of one channel.
 
     The protocols are asked at the first bytes of a direction, behind a gap, when the direction begins to
     speak after the other one, and at a few records after that. So a connection found in the middle is
@@ -36,12 +36,12 @@ class Recognition:
 
     def __init__(
         self,
-        connection: Connection,
+        channel: Channel,
         protocols: Sequence[Protocol],
         failed: Callable[[Protocol, Exception], None],
     ) -> None:
         """:param failed: told when a protocol raised; it is not asked again here."""
-        self._connection = connection
+        self._channel = channel
         self._protocols = list(protocols)
         self._failed = failed
         self._starts: dict[Direction, _Start] = {"read": _Start(), "write": _Start()}
@@ -92,7 +92,7 @@ class Recognition:
     def _ask(self, direction: Direction, start: _Start) -> Protocol | None:
         for protocol in tuple(start.candidates):
             try:
-                verdict = protocol.recognise(self._connection, direction, bytes(start.data))
+                verdict = protocol.recognise(self._channel, direction, bytes(start.data))
             except Exception as error:
                 self._failed(protocol, error)
                 self._protocols.remove(protocol)

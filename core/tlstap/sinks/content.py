@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tlstap.protocols import charset
+from tlstap.protocols.http import charset
 from tlstap.sinks.base import OutputOptions
 from tlstap.sinks.escape import escape_lines
 from tlstap.sinks.heading import count

@@ -10,29 +10,43 @@ from tlstap.sinks.layout import Segment
 MAX_REFERENCE = 40
 """Characters of a request's target where it is only referred to."""
 
+UNKNOWN = "[unknown]"
+"""In place of what HTTP/2 referred to but was not seen."""
+
 _STATUS_STYLES = {2: "ok", 3: "redirect", 4: "refused", 5: "failed"}
 
 
 def request_line(exchange: Exchange, message: Message) -> list[Segment]:
     """Method, target and protocol; for HTTP/2 the target as a URL, since scheme and host are no headers."""
-    target = message.target
-    if exchange.stream_id is not None and message.authority and target.startswith("/"):
-        target = f"{message.scheme or 'https'}://{message.authority}{target}"
-    elif not target:
-        target = message.authority
     return [
-        ("method", escape(message.method)),
-        ("request", f" {escape(target)}"),
+        ("method", escape(_known(message.method))),
+        ("request", f" {escape(url(exchange, message))}"),
         ("", f" {escape(exchange.protocol)}"),
     ]
 
 
+def url(exchange: Exchange, message: Message) -> str:
+    """A request's target; for HTTP/2 with scheme and host, since those are no headers there."""
+    target, authority = message.target, message.authority
+    if exchange.stream_id is not None and message.method != "CONNECT":
+        if target is None or target.startswith("/"):
+            path = f"/{UNKNOWN}" if target is None else target
+            return f"{message.scheme or 'https'}://{_known(authority)}{path}"
+        return target
+    return _known(target or authority)
+
+
+def _known(text: str | None) -> str:
+    return UNKNOWN if text is None else text
+
+
 def status_line(exchange: Exchange, message: Message, *, follows_request: bool) -> list[Segment]:
     """Protocol, status and reason; to which request, unless that stands right above; after how long."""
-    style = _STATUS_STYLES.get(message.status // 100, "request")
+    style = _STATUS_STYLES.get((message.status or 0) // 100, "request")
+    status = UNKNOWN if message.status is None else message.status
     segments: list[Segment] = [
         ("", f"{escape(exchange.protocol)} "),
-        (style, f"{message.status} {escape(message.reason)}".rstrip()),
+        (style, f"{status} {escape(message.reason)}".rstrip()),
     ]
     notes = []
     request = exchange.request
@@ -53,7 +67,7 @@ def header(name: str, value: str) -> list[Segment]:
 
 def body_title(exchange: Exchange, message: Message) -> list[Segment]:
     """Says whose body it is, where it does not stand below its headers."""
-    whose = reference(message) if message.is_request else str(message.status)
+    whose = reference(message) if message.is_request else str(message.status or UNKNOWN)
     if exchange.request is not None and not message.is_request:
         whose += f" to {reference(exchange.request)}"
     return [("note", f"body of {whose}, {count(message.body_bytes, 'byte')}")]
@@ -68,10 +82,10 @@ def incomplete(exchange: Exchange) -> list[Segment]:
 
 def reference(request: Message) -> str:
     """A request in a few words."""
-    target = request.target or request.authority
+    target = _known(request.target or request.authority)
     if len(target) > MAX_REFERENCE:
         target = f"{target[: MAX_REFERENCE - 3]}..."
-    return escape(f"{request.method} {target}")
+    return escape(f"{_known(request.method)} {target}")
 
 
 def _missing(missing: Missing) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from tlstap import schema
 from tlstap.pipeline import Limits, Pipeline
-from tlstap.protocols.base import Protocol
-from tlstap.protocols.http1 import Http1
+from tlstap.protocols.base import Channel, Protocol
+from tlstap.protocols.body_formats import BodyFormat
+from tlstap.protocols.decoding import Toolbox
+from tlstap.protocols.http1.decoder import Http1
 from tlstap.records import (
     Closed,
     Connection,
@@ -28,6 +30,16 @@ LIBRARY = schema.LibraryInfo(name="openssl", version=None, path=None, build_id=N
 def connection(number: int = 1) -> Connection:
     """A connection of which nothing else is known."""
     return Connection(number, PROCESS, LIBRARY)
+
+
+def channel(
+    *,
+    protocols: Sequence[Protocol] = (),
+    formats: Sequence[BodyFormat] = (),
+    from_start: bool = True,
+) -> Channel:
+    """A connection's channel, as a decoder gets it."""
+    return Channel(connection(), Toolbox(protocols, formats), from_start)
 
 
 class Conversation:
@@ -92,10 +104,11 @@ def run(
     pipeline: Pipeline | None = None,
     *,
     protocols: Sequence[Protocol] = (),
+    formats: Sequence[BodyFormat] = (),
     limits: Limits = Limits(),  # noqa: B008 - immutable
 ) -> list[Record]:
     """Feed records to a pipeline and finish it."""
-    pipeline = pipeline or Pipeline(protocols or [Http1()], limits=limits)
+    pipeline = pipeline or Pipeline(protocols or [Http1()], formats, limits=limits)
     out: list[Record] = []
     for record in records:
         out.extend(pipeline.feed(record))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlstap.protocols.charset import encode_body, text
+from tlstap.protocols.http.charset import encode_body, text
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlstap.protocols.body import Body
-from tlstap.protocols.content import PIECE, ContentDecoder, ContentError, codings
+from tlstap.protocols.http.body import Body
+from tlstap.protocols.http.content import PIECE, ContentDecoder, ContentError, codings
 from tlstap.protocols.memory import Allowance, Pool
 from tlstap.records import Message, Missing
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.protocols.conversation import Conversation, ended, exchanges, summaries, undecoded
+from tests.unit.protocols.conversation import Conversation, channel, ended, exchanges, summaries, undecoded
 
-from tlstap.protocols.http1 import MAX_HEAD, Http1
-from tlstap.protocols.http1_pairing import MAX_PENDING
+from tlstap.protocols.http1.decoder import MAX_HEAD, Http1
+from tlstap.protocols.http1.pairing import MAX_PENDING
 from tlstap.records import ExchangeEnded, HeadSeen, MessageEnded, Record
 
 
@@ -467,7 +467,7 @@ def test_unanswered_requests_are_bounded() -> None:
     ],
 )
 def test_recognition(start: bytes, verdict: bool | None) -> None:
-    assert Http1().recognise(Conversation().connection, "read", start) is verdict
+    assert Http1().recognise(channel(), "read", start) is verdict
 
 
 def test_records_of_the_trace_pass_unchanged() -> None:

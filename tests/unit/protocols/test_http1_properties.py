@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.protocols.conversation import Conversation, exchanges, run, summary, undecoded
 
 from tlstap.pipeline import Limits, Pipeline
-from tlstap.protocols.http1 import Http1
+from tlstap.protocols.http1.decoder import Http1
 from tlstap.records import Data, Direction, Exchange, Record, TraceRecord, Undecoded
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tlstap.protocols.content import ContentDecoder, ContentError, codings
-from tlstap.protocols.memory import Allowance
-from tlstap.records import Message, Missing
+from tlstap.protocols.http.content import ContentDecoder, ContentError, codings
+from tlstap.protocols.http.context import Context
+from tlstap.protocols.http.part_stream import PartStream
+from tlstap.records import Direction, Exchange, Message, Missing
 
 # Until a coding has given something out, what went in is kept: servers label plain bodies as coded.
 _PROBATION = 64 * 1024
@@ -15,7 +16,7 @@ _RATIO = 1100
 
 
 class Body:
-    """Collects a message's body into `message`.
+    """Collects a message's body into `message`, and has its format read it.
 
     What is kept is always a prefix of the decoded body, apart from gaps in bodies without content coding.
     """
@@ -26,15 +27,17 @@ class Body:
         "_memory",
         "_message",
         "_mode",
+        "_parts",
         "_raw",
         "_skipped",
         "held",
         "lost",
     )
 
-    def __init__(self, message: Message, memory: Allowance) -> None:
+    def __init__(self, context: Context, exchange: Exchange, message: Message, direction: Direction) -> None:
         self._message = message
-        self._memory = memory
+        self._memory = context.memory
+        self._parts = PartStream(context, exchange, message, direction)
         # plain: as transferred; raw: likewise, though it is coded; spoilt and bomb: no longer kept.
         self._mode: Literal["plain", "decode", "raw", "spoilt", "bomb"] = "plain"
         self._decoder: ContentDecoder | None = None
@@ -73,6 +76,7 @@ class Body:
     def gap(self, size: int) -> None:
         """Bytes of the body were never captured. Behind them a coded body can't be decoded."""
         self.lost += size
+        self._parts.gap(None if self._decoder is not None else size)
         if self._mode == "decode":
             self._drop_decoder("spoilt")
 
@@ -105,6 +109,7 @@ class Body:
 
     def _keep(self, piece: bytes) -> None:
         message = self._message
+        self._parts.feed(piece)
         kept, size = len(message.body), len(piece)
         whole = kept == message.body_bytes
         message.body_bytes += size
@@ -117,6 +122,7 @@ class Body:
     def end(self, part: Literal["request body", "response body"], *, unfinished: bool) -> list[Missing]:
         """The body is as complete as it will get: what it lacks, apart from an end that never came."""
         message, mode = self._message, self._mode
+        self._parts.finish(unfinished=unfinished)
         missing: list[Missing] = []
         if self.lost:
             missing.append(Missing(part, "lost", self.lost))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from typing import Literal
 
-from tlstap.protocols.body import Body
-from tlstap.protocols.http1_framing import Framing
-from tlstap.protocols.http1_pairing import Pending
+from tlstap.protocols.http.body import Body
+from tlstap.protocols.http1.framing import Framing
+from tlstap.protocols.http1.pairing import Pending
 from tlstap.records import Direction, Message
 
 

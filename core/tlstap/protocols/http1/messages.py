@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from tlstap.protocols.body import Body
-from tlstap.protocols.http1_framing import Framing, framing
-from tlstap.protocols.http1_half import Half, State
-from tlstap.protocols.http1_head import Head
-from tlstap.protocols.http1_pairing import Pairing, Pending
-from tlstap.protocols.memory import Allowance
-from tlstap.records import Connection, DecodedRecord, HeadSeen, Message, MessageEnded, Missing
-from tlstap.schema import Process
+from tlstap.protocols.http.body import Body
+from tlstap.protocols.http.context import Context
+from tlstap.protocols.http1.framing import Framing, framing
+from tlstap.protocols.http1.half import Half, State
+from tlstap.protocols.http1.head import Head
+from tlstap.protocols.http1.pairing import Pairing, Pending
+from tlstap.records import Exchange, HeadSeen, Message, MessageEnded, Missing
 
 MAX_INFORMATIONAL = 32
 """1xx responses that are kept of one exchange; all of them are reported as they come."""
@@ -21,14 +20,11 @@ _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
 
 
 class Messages:
-    """Begins, fills and ends messages; `out`, `now` and `process` are those of the current call."""
+    """Begins, fills and ends messages."""
 
-    def __init__(self, connection: Connection, memory: Allowance) -> None:
-        self.out: list[DecodedRecord] = []
-        self.now = 0
-        self.process: Process = connection.process
-        self._memory = memory
-        self._pairing = Pairing(connection, memory)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pairing = Pairing(context)
 
     def request(self, half: Half, head: Head, since: int, size: int) -> None:
         """A request's head of `size` bytes is complete; its first byte came at `since`."""
@@ -36,7 +32,7 @@ class Messages:
         message = Message(True, head.method, scheme, authority, head.target, start_ns=since)
         message.headers = head.headers
         held = size + _HEAD_OVERHEAD
-        pending = self._pairing.request(self.process, head.version, head.method, held, self.now, self.out)
+        pending = self._pairing.request(head.version, head.method, held)
         pending.may_switch = head.upgrade or head.method == "CONNECT"
         pending.expects_continue = head.expects_continue
         pending.exchange.request = message
@@ -49,45 +45,45 @@ class Messages:
         half.doubtful = head.expects_continue
         self._begin(half, pending, message, body)
 
-    def response(self, half: Half, head: Head, since: int, size: int) -> bool:
-        """A response's head is complete. True if the connection speaks another protocol from here on."""
+    def response(self, half: Half, head: Head, since: int, size: int) -> Exchange | None:
+        """A response's head is complete. Its exchange, if the connection speaks another protocol from here on."""
         if not half.in_sync:
-            self._pairing.responses_lost(half.lost, half.boundary, self.now, self.out)
-        pending = self._pairing.response(self.process, head.version, in_sync=half.in_sync)
+            self._pairing.responses_lost(half.lost, half.boundary)
+        pending = self._pairing.response(head.version, in_sync=half.in_sync)
         uncertain = not pending.method or not half.in_sync
         message = Message(False, status=head.status, reason=head.reason, start_ns=since)
         message.headers = head.headers
         if head.status < 200 and head.status != 101:
             self._informational(half, pending, message)
-            return False
+            return None
         pending.exchange.response = message
         pending.response_begun = True
-        pending.held += self._memory.take(size + _HEAD_OVERHEAD)
+        pending.held += self._context.memory.take(size + _HEAD_OVERHEAD)
         switches = head.status == 101 or (pending.method == "CONNECT" and 200 <= head.status < 300)
         bodiless = switches or pending.method == "HEAD" or head.status in (204, 304)
         body = None if bodiless else framing(head.content_length, head.chunks, False)
         # The request may have been HEAD.
         half.doubtful = uncertain and body is not None and not body.until_close
         self._begin(half, pending, message, body)
-        return switches
+        return pending.exchange if switches else None
 
     def _informational(self, half: Half, pending: Pending, message: Message) -> None:
         exchange = pending.exchange
         if len(exchange.informational) < MAX_INFORMATIONAL:
             exchange.informational.append(message)
         half.resynced()
-        self.out.append(HeadSeen(exchange, message, half.direction, self.now))
-        message.end_ns = self.now
-        self.out.append(MessageEnded(exchange, message, half.direction, self.now))
+        self._context.out.append(HeadSeen(exchange, message, half.direction, self._context.now))
+        message.end_ns = self._context.now
+        self._context.out.append(MessageEnded(exchange, message, half.direction, self._context.now))
 
     def _begin(self, half: Half, pending: Pending, message: Message, body: Framing | None) -> None:
         half.resynced()
         half.pending, half.message, half.framing = pending, message, body
-        self.out.append(HeadSeen(pending.exchange, message, half.direction, self.now))
+        self._context.out.append(HeadSeen(pending.exchange, message, half.direction, self._context.now))
         if body is None:
             self._end(half)
         else:
-            half.body = Body(message, self._memory)
+            half.body = Body(self._context, pending.exchange, message, half.direction)
             half.state = State.BODY
 
     def body(self, half: Half, data: bytes) -> int:
@@ -132,17 +128,17 @@ class Messages:
             pending.held += body.held
         if half.framing is not None:
             message.trailers = list(half.framing.trailers)
-        message.end_ns = self.now
+        message.end_ns = self._context.now
         half.pending = half.message = half.body = half.framing = None
         half.state, half.doubtful = State.HEAD, False
-        self.out.append(MessageEnded(exchange, message, half.direction, self.now))
+        self._context.out.append(MessageEnded(exchange, message, half.direction, self._context.now))
         if half.is_request:
             pending.request_done = True
             if pending.may_switch and not pending.response_done:
                 half.state, half.pending = State.HOLD, pending
         else:
             pending.response_done = True
-        self._pairing.end_if_done(pending, self.now, self.out)
+        self._pairing.end_if_done(pending)
 
     def head_lost(self, half: Half, method: str, status: int, gap: int | None) -> None:
         """A message's head can't be read: cut by a gap of that size, or (None) over the limit.
@@ -153,7 +149,7 @@ class Messages:
         reason: Literal["lost", "over the limit"] = "lost" if gap is not None else "over the limit"
         if half.is_request:
             why = Missing("request", reason, gap)
-            self._pairing.lost_request(self.process, method, why, self.now, self.out)
+            self._pairing.lost_request(method, why)
         elif half.is_request is False and not 100 <= status < 200:
             self._response_lost(Missing("response", reason, gap))
 
@@ -163,13 +159,13 @@ class Messages:
 
     def requests_lost(self, size: int, *, whole: bool) -> None:
         """A gap in which a request may have begun; `whole`: it began between two requests."""
-        self._pairing.requests_lost(self.process, size, self.now, self.out, whole=whole)
+        self._pairing.requests_lost(size, whole=whole)
 
     def _response_lost(self, why: Missing) -> None:
-        pending = self._pairing.response(self.process, "1.1", in_sync=False)
+        pending = self._pairing.response("1.1", in_sync=False)
         pending.exchange.missing.append(why)
         pending.response_begun = pending.response_done = True
-        self._pairing.end_if_done(pending, self.now, self.out)
+        self._pairing.end_if_done(pending)
 
     def finish(self, half: Half, *, closed: bool) -> None:
         """Nothing more comes of this direction."""
@@ -183,7 +179,7 @@ class Messages:
 
     def finish_all(self) -> None:
         """End all exchanges that are open."""
-        self._pairing.finish(self.now, self.out)
+        self._pairing.finish()
 
 
 def _where(head: Head) -> tuple[str, str]:

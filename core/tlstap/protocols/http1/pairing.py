@@ -6,9 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from tlstap.protocols.memory import Allowance
-from tlstap.records import Connection, DecodedRecord, Exchange, ExchangeEnded, Missing
-from tlstap.schema import Process
+from tlstap.protocols.http.context import Context
+from tlstap.records import Exchange, ExchangeEnded, Missing
 
 MAX_PENDING = 256
 """Exchanges of one connection that may be open at a time: requests beyond that go unanswered."""
@@ -43,47 +42,40 @@ class Pairing:
     through any one burst of losses in both.
     """
 
-    def __init__(self, connection: Connection, memory: Allowance) -> None:
-        self._connection = connection
-        self._memory = memory
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._open: deque[Pending] = deque()
         self._pipelines = False
         self._requests_lost = False
 
-    def request(
-        self, process: Process, version: str, method: str, held: int, time_ns: int, out: list[DecodedRecord]
-    ) -> Pending:
-        """A request began: its exchange. Those that don't fit any more are ended into `out`."""
-        granted = self._memory.take(held)
+    def request(self, version: str, method: str, held: int) -> Pending:
+        """A request began: its exchange. Those that don't fit any more are ended."""
+        granted = self._context.memory.take(held)
         while self._open and (granted < held or len(self._open) >= MAX_PENDING):
-            self.end(self._open[0], time_ns, out, "over the limit")
-            granted += self._memory.take(held - granted)
-        pending = self._append(process, version)
+            self.end(self._open[0], "over the limit")
+            granted += self._context.memory.take(held - granted)
+        pending = self._append(version)
         pending.method, pending.held, pending.after_loss = method, granted, self._requests_lost
         self._requests_lost = False
         return pending
 
-    def lost_request(
-        self, process: Process, method: str, why: Missing, time_ns: int, out: list[DecodedRecord]
-    ) -> None:
+    def lost_request(self, method: str, why: Missing) -> None:
         """There was a request, but its head can't be read. `method` is empty if not even that is known."""
-        pending = self.request(process, "1.1", method, 0, time_ns, out)
+        pending = self.request("1.1", method, 0)
         pending.request_done = True
         pending.exchange.missing.append(why)
 
-    def requests_lost(
-        self, process: Process, size: int, time_ns: int, out: list[DecodedRecord], *, whole: bool
-    ) -> None:
+    def requests_lost(self, size: int, *, whole: bool) -> None:
         """A gap in which a request may have begun.
 
         :param whole: the gap began between two requests, so that the head of at least one is gone.
         """
         if whole and self._pipelines:
-            self.lost_request(process, "", Missing("request", "lost", size), time_ns, out)
+            self.lost_request("", Missing("request", "lost", size))
         else:
             self._requests_lost = True
 
-    def responses_lost(self, size: int | None, whole: bool, time_ns: int, out: list[DecodedRecord]) -> None:
+    def responses_lost(self, size: int | None, whole: bool) -> None:
         """A response is about to begin after a loss.
 
         :param whole: the loss began between two responses, so that the head of at least one is gone.
@@ -96,7 +88,7 @@ class Pairing:
             gone = waiting
         for pending in gone:
             pending.exchange.missing.append(Missing("response", "lost", size))
-            self.end(pending, time_ns, out, "lost")
+            self.end(pending, "lost")
             size = None
 
     @staticmethod
@@ -105,14 +97,14 @@ class Pairing:
         informational = pending.expects_continue and not pending.exchange.informational
         return not pending.after_loss and not (informational and size is not None and size <= _CONTINUE)
 
-    def response(self, process: Process, version: str, *, in_sync: bool) -> Pending:
+    def response(self, version: str, *, in_sync: bool) -> Pending:
         """A response began: the exchange that it belongs to, a new one if its request was never seen."""
         waiting = self._waiting()
         if in_sync and len(waiting) > 1:
             self._pipelines = True
         if waiting:
             return waiting[0]
-        pending = self._append(process, version)
+        pending = self._append(version)
         pending.request_done = True
         pending.exchange.missing.append(Missing("request", "not seen"))
         return pending
@@ -124,28 +116,24 @@ class Pairing:
     def _waiting(self) -> list[Pending]:
         return [pending for pending in self._open if not pending.response_begun]
 
-    def _append(self, process: Process, version: str) -> Pending:
-        pending = Pending(Exchange(self._connection, process, f"HTTP/{version}"))
+    def _append(self, version: str) -> Pending:
+        pending = Pending(
+            Exchange(self._context.channel.connection, self._context.process, f"HTTP/{version}")
+        )
         self._open.append(pending)
         return pending
 
-    def end_if_done(self, pending: Pending, time_ns: int, out: list[DecodedRecord]) -> None:
+    def end_if_done(self, pending: Pending) -> None:
         """End the exchange if both halves have ended."""
         if pending.request_done and pending.response_done:
-            self.end(pending, time_ns, out, "not seen")
+            self.end(pending, "not seen")
 
-    def end(
-        self,
-        pending: Pending,
-        time_ns: int,
-        out: list[DecodedRecord],
-        unanswered: Literal["lost", "not seen", "over the limit"],
-    ) -> None:
+    def end(self, pending: Pending, unanswered: Literal["lost", "not seen", "over the limit"]) -> None:
         """The exchange is over, whatever it lacks. `unanswered` says why, if it has no response.
 
         One that was ended for being over the limit may come again when its messages end.
         """
-        self._memory.give_back(pending.held)
+        self._context.memory.give_back(pending.held)
         pending.held = 0
         if pending not in self._open:
             return
@@ -153,9 +141,9 @@ class Pairing:
         if exchange.response is None and not any(gap.part == "response" for gap in exchange.missing):
             exchange.missing.append(Missing("response", unanswered))
         self._open.remove(pending)
-        out.append(ExchangeEnded(exchange, time_ns, complete=not exchange.missing))
+        self._context.out.append(ExchangeEnded(exchange, self._context.now, complete=not exchange.missing))
 
-    def finish(self, time_ns: int, out: list[DecodedRecord]) -> None:
+    def finish(self) -> None:
         """End all that is open."""
         while self._open:
-            self.end(self._open[0], time_ns, out, "not seen")
+            self.end(self._open[0], "not seen")

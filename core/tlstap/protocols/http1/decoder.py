@@ -11,9 +11,10 @@ request it did not send; bodies with Content-Length pass it by.
 
 from __future__ import annotations
 
-from tlstap.protocols.base import Decoder, Protocol, StreamBytes
-from tlstap.protocols.http1_half import Half, State
-from tlstap.protocols.http1_head import (
+from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes, Switch
+from tlstap.protocols.http.context import Context
+from tlstap.protocols.http1.half import Half, State
+from tlstap.protocols.http1.head import (
     MAX_LINE,
     MAX_SEARCHED_LINE,
     end_of_head,
@@ -22,9 +23,9 @@ from tlstap.protocols.http1_head import (
     start_of,
     starts_message,
 )
-from tlstap.protocols.http1_messages import Messages
+from tlstap.protocols.http1.messages import Messages
 from tlstap.protocols.memory import Allowance
-from tlstap.records import Connection, DecodedRecord, Direction, Undecoded
+from tlstap.records import DecodedRecord, Direction, Exchange, Undecoded
 
 MAX_HEAD = 64 * 1024
 MAX_HELD = 64 * 1024
@@ -37,25 +38,26 @@ class Http1(Protocol):
 
     name = "http1"
 
-    def recognise(self, connection: Connection, direction: Direction, start: bytes) -> bool | None:
-        return starts_message(start, None)
+    def recognise(self, channel: Channel, direction: Direction, start: bytes) -> bool | None:
+        # A body of HTTP/2 may begin like that.
+        return False if channel.alpn == "h2" else starts_message(start, None)
 
-    def decoder(self, connection: Connection, memory: Allowance) -> Decoder:
-        return Http1Decoder(connection, memory)
+    def decoder(self, channel: Channel, memory: Allowance) -> Decoder:
+        return Http1Decoder(channel, memory)
 
 
 class Http1Decoder(Decoder):
     """Decodes both directions of a connection; which one carries the requests is told by content."""
 
-    def __init__(self, connection: Connection, memory: Allowance) -> None:
-        self._connection = connection
-        self._messages = Messages(connection, memory)
+    def __init__(self, channel: Channel, memory: Allowance) -> None:
+        self._context = Context(channel, memory)
+        self._messages = Messages(self._context)
         self._read, self._write = Half("read"), Half("write")
 
     def feed(self, data: StreamBytes) -> list[DecodedRecord]:
         messages = self._messages
-        out = messages.out = []
-        messages.now, messages.process = data.time_ns, data.process
+        out = self._context.begin(data.time_ns)
+        self._context.process = data.process
         half = self._read if data.direction == "read" else self._write
         if data.lost_before:
             self._gap(half, data.lost_before)
@@ -108,7 +110,7 @@ class Http1Decoder(Decoder):
             half.lose_sync()
             return True
         since = half.since_ns
-        half.drop(end, self._messages.now)
+        half.drop(end, self._context.now)
         half.line_seen = False
         self._tell_apart(half, head.is_request)
         if head.is_request:
@@ -117,15 +119,16 @@ class Http1Decoder(Decoder):
         requests = self._requests()
         if requests.state is State.HEAD and requests.buffer and not self._messages.awaiting():
             requests.answered = True
-        if self._messages.response(half, head, since, end):
-            self._switch()
+        switched = self._messages.response(half, head, since, end)
+        if switched is not None:
+            self._switch(switched)
         return True
 
     def _start_line(self, half: Half) -> bool:
         """Is there a whole start line at the buffer's beginning?"""
         buffer = half.buffer
         if buffer[0] in b"\r\n":
-            half.drop(len(buffer) - len(buffer.lstrip(b"\r\n")), self._messages.now)
+            half.drop(len(buffer) - len(buffer.lstrip(b"\r\n")), self._context.now)
             if not buffer:
                 return False
         short = len(buffer) <= MAX_LINE
@@ -166,7 +169,7 @@ class Http1Decoder(Decoder):
                 return True
         half.doubtful = False
         size = self._messages.body(half, bytes(half.buffer[:_SLICE]))
-        half.drop(size, self._messages.now)
+        half.drop(size, self._context.now)
         return True
 
     def _flush_body(self, half: Half) -> None:
@@ -185,10 +188,11 @@ class Http1Decoder(Decoder):
             half.state = State.HEAD
             self._advance(half)
 
-    def _switch(self) -> None:
+    def _switch(self, exchange: Exchange) -> None:
         """All further bytes are of another protocol, also those held behind the request for it."""
-        self.handed_over = True
         requests = self._requests()
+        self.handed_over = True
+        self.switch = Switch(exchange, _switched_to(exchange), requests.direction)
         for half in (requests, self._other(requests)):
             if half.message is None:
                 half.state = State.SWITCHED
@@ -239,15 +243,17 @@ class Http1Decoder(Decoder):
 
     def _undecoded(self, half: Half, size: int) -> None:
         if size:
-            messages, payload = self._messages, bytes(half.buffer[:size])
-            where = (messages.process, messages.now, half.direction, half.offset)
-            messages.out.append(Undecoded(self._connection, *where, payload, half.lost_before))
-            half.drop(size, messages.now)
+            context, payload = self._context, bytes(half.buffer[:size])
+            channel = context.channel
+            where = (context.process, context.now, half.direction, half.offset)
+            context.out.append(
+                Undecoded(channel.connection, *where, payload, half.lost_before, channel.stream_id)
+            )
+            half.drop(size, context.now)
 
     def finish(self, time_ns: int, *, closed: bool) -> list[DecodedRecord]:
         messages = self._messages
-        out = messages.out = []
-        messages.now = time_ns
+        out = self._context.begin(time_ns)
         requests = self._requests()
         for half in (requests, self._other(requests)):
             self._flush_body(half)
@@ -255,3 +261,12 @@ class Http1Decoder(Decoder):
             self._undecoded(half, len(half.buffer))
         messages.finish_all()
         return out
+
+
+def _switched_to(exchange: Exchange) -> str:
+    """The protocol that the server's answer names; "" for a tunnel, and where it names none."""
+    response = exchange.response
+    if response is None or response.status != 101:
+        return ""
+    named = next((value for name, value in response.headers if name.lower() == "upgrade"), "")
+    return named.strip().lower()

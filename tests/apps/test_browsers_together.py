@@ -58,7 +58,7 @@ def test_one_run(tlstap: RunTlstap, nginx: Nginx, tmp_path: Path) -> None:
         event.request.target: event.process.exe
         for traced in (*by_chromium, *by_firefox)
         for event in http_events(tracer.events, traced)
-        if event.request and "?" in event.request.target
+        if event.request and event.request.target and "?" in event.request.target
     }
     assert asked == {
         "/post.html?by=chromium": str(chromium.EXECUTABLE),

@@ -70,6 +70,9 @@ def exchanged(tracer: Tracer, of: Traced) -> list[Exchanged]:
         assert event.request is not None
         assert event.response is not None
         asked, answer = event.request, event.response
+        assert asked.method is not None
+        assert asked.target is not None
+        assert answer.status is not None
         found.append(Exchanged(asked.method, asked.target, asked.content, answer.status, answer.content))
     return found
 

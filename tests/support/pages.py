@@ -24,6 +24,8 @@ def http1(events: Sequence[schema.Event], connections: Iterable[Traced]) -> list
             assert event.complete
             assert event.request is not None
             assert event.response is not None
+            assert event.request.target is not None
+            assert event.request.authority is not None
             name = event.request.target.partition("?")[0].removeprefix("/")
             if name == "upload":
                 assert (event.request.method, event.request.content) == ("POST", POSTED)

@@ -106,6 +106,7 @@ def test_an_exchange() -> None:
     written = json.loads(event.model_dump_json())
     assert written["request"] == {
         "headers": [["Host", "example.com"], ["Accept", "*/*"]],
+        "unknown_headers": [],
         "body": "/wA=",
         "body_encoding": "base64",
         "body_bytes": 2,
@@ -114,6 +115,7 @@ def test_an_exchange() -> None:
         "scheme": "https",
         "authority": "example.com",
         "target": "/index.html",
+        "protocol": None,
     }
     assert written["response"]["body"] == "hello\n"
     assert written["response"]["body_encoding"] == "utf-8"

@@ -223,7 +223,7 @@ def test_failing_plugin_loses_only_its_own_connections(fail_in: str) -> None:
     assert summaries(out) == ["GET /1 b'' -> 200 b'ok'"]
     assert len(problems) == 1
     assert "'toy' failed (RuntimeError: toy broke)" in problems[0]
-    assert pipeline._pool.left == pipeline._pool.total
+    assert pipeline._toolbox.pool.left == pipeline._toolbox.pool.total
 
 
 def test_bodies_of_all_connections_share_one_limit() -> None:
@@ -235,7 +235,7 @@ def test_bodies_of_all_connections_share_one_limit() -> None:
         open_talks.append(talk)
         for record in talk.records:
             list(pipeline.feed(record))
-        assert 0 <= pipeline._pool.left <= 100_000
+        assert 0 <= pipeline._toolbox.pool.left <= 100_000
     for talk in open_talks:
         [end] = ended(item for item in pipeline.feed(talk.read(b"x").records[-1]))
         assert end.exchange.response is not None
@@ -246,5 +246,5 @@ def test_bodies_of_all_connections_share_one_limit() -> None:
         )
     # The byte that came last did not fit into what the others had left of the limit on all.
     assert sizes[0] == 59_999 and sizes[-1] < 1000 and sum(sizes) <= 100_000
-    assert pipeline._pool.left == 100_000
+    assert pipeline._toolbox.pool.left == 100_000
     assert not any(isinstance(record, Opened | Data) for record in pipeline.finish(1))

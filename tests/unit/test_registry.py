@@ -108,7 +108,12 @@ def test_an_installed_plugin(site: Site) -> None:
     assert registry.failures == []
     plugin = registry.plugin_of(registry.library("wolfssl"))
     assert (plugin.name, plugin.distribution, plugin.version) == ("wolf", "tlstap-wolf", "1.5")
-    assert registry.declared_by(plugin) == {"libraries": ["wolfssl"], "protocols": [], "formats": []}
+    assert registry.declared_by(plugin) == {
+        "libraries": ["wolfssl"],
+        "protocols": [],
+        "body formats": [],
+        "formats": [],
+    }
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tlstap.records import (
     Lost,
     Missing,
     Opened,
+    ProtocolMessage,
     Record,
 )
 from tlstap.sinks import jsonlines
@@ -51,6 +52,7 @@ def events() -> list[dict[str, Any]]:
             Handshake(of, of.process, NOW, 1, True),
             Data(of, of.process, NOW, "read", 0, 2, b"\xff\xfe", "SSL_read", 1),
             *whole(of, request(), response(body=bytearray(b"\xff"))),
+            ProtocolMessage(of, of.process, NOW, "read", "websocket", "text", b"\xff", 1, {"code": 1}),
             Lost(of, of.process, NOW, 1, 1, "ring buffer full"),
             Closed(of, of.process, NOW, 1, 2, 3, 4),
         ]

@@ -85,6 +85,7 @@ def test_json(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
         "version": "2.5",
         "libraries": ["wolfssl"],
         "protocols": [],
+        "body formats": [],
         "formats": [],
     }
     assert found["failed"] == [

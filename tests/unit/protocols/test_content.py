@@ -12,11 +12,13 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.protocols.conversation import channel
 
 from tlstap.protocols.http.body import Body
 from tlstap.protocols.http.content import PIECE, ContentDecoder, ContentError, codings
+from tlstap.protocols.http.context import Context
 from tlstap.protocols.memory import Allowance, Pool
-from tlstap.records import Message, Missing
+from tlstap.records import Exchange, Message, Missing
 
 MIB = 1 << 20
 
@@ -39,6 +41,13 @@ CODERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 }
 
 
+def body_of(message: Message, pool: Pool) -> Body:
+    """A response's body, of which the pipeline keeps what the pool allows."""
+    context = Context(channel(), Allowance(pool))
+    exchange = Exchange(context.channel.connection, context.process, "HTTP/1.1", response=message)
+    return Body(context, exchange, message, "read")
+
+
 class Collected:
     """A body, its message and its memory."""
 
@@ -47,7 +56,7 @@ class Collected:
         if encoding:
             self.message.headers = [("Content-Encoding", encoding)]
         self.pool = Pool(total, limit)
-        self.body = Body(self.message, Allowance(self.pool))
+        self.body = body_of(self.message, self.pool)
 
     def feed(self, data: bytes, step: int = 16384) -> Collected:
         for at in range(0, len(data), step):
@@ -181,7 +190,7 @@ def test_many_decoders_at_once_are_bounded() -> None:
     """Their windows count: those that don't fit keep the body as it is on the wire."""
     pool = Pool(total=9 * MIB)
     messages = [Message(False, headers=[("content-encoding", "br")]) for _ in range(3)]
-    bodies = [Body(message, Allowance(pool)) for message in messages]
+    bodies = [body_of(message, pool) for message in messages]
     wire = brotli.compress(b"text" * 100)
     for body in bodies:
         body.feed(wire)

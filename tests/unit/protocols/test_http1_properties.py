@@ -100,7 +100,7 @@ def checked_run(records: list[TraceRecord], **limits: int) -> list[Record]:
     pipeline = Pipeline([Http1()], limits=Limits(**limits), on_problem=problems.append)
     out = run(records, pipeline)
     assert problems == []
-    assert pipeline._pool.left == pipeline._pool.total
+    assert pipeline._toolbox.pool.left == pipeline._toolbox.pool.total
     return out
 
 

@@ -49,7 +49,7 @@ class Channel:
     """Two directions of bytes that speak a protocol: a connection, or what travels inside another protocol.
 
     `from_start` says that the first bytes that are given out are the first that the ends sent. `toolbox` is
-    what decoders of protocols that carry other protocols need.
+    what decoders of protocols that carry other protocols need. `depth` is how many channels are around it.
     """
 
     connection: Connection
@@ -57,6 +57,7 @@ class Channel:
     from_start: bool
     switch: Switch | None = None
     stream_id: int | None = None
+    depth: int = 0
 
     @property
     def alpn(self) -> str | None:

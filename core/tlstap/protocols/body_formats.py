@@ -24,7 +24,7 @@ class BodyOptions:
 
 @dataclass(slots=True)
 class Part:
-    """A message that was found in a body; becomes a records.ProtocolMessage, which says what the fields mean."""
+    """A message that was found in a body. It becomes a records.ProtocolMessage, which explains the fields."""
 
     type: str
     payload: bytes

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from tlstap.hookspecs import hookimpl
 from tlstap.protocols.base import Protocol
 from tlstap.protocols.http1.decoder import Http1
+from tlstap.protocols.http2.decoder import Http2
 
 
 @hookimpl
 def tlstap_protocols() -> Sequence[Protocol]:
-    """HTTP/1."""
-    return (Http1(),)
+    """HTTP/1 and HTTP/2."""
+    return (Http1(), Http2())

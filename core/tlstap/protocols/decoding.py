@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes, Switch
@@ -67,15 +68,13 @@ class Toolbox:
 class Decoding:
     """Decodes a channel. `feed` and `finish` are generators: what they don't yield is not done."""
 
-    def __init__(self, channel: Channel, depth: int = 0) -> None:
-        """:param depth: how many channels are around this one."""
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._depth = depth
         self._toolbox = channel.toolbox
         self._allowance = Allowance(self._toolbox.pool)
         self._protocol: Protocol | None = None
         self._decoder: Decoder | None = None
-        self._recognition = self._recognise(self._toolbox.protocols if depth < MAX_DEPTH else ())
+        self._recognition = self._recognise(self._toolbox.protocols if channel.depth < MAX_DEPTH else ())
 
     def _recognise(self, protocols: Sequence[Protocol]) -> Recognition:
         return Recognition(self._channel, protocols, self._toolbox.failed)
@@ -128,7 +127,7 @@ class Decoding:
 
     def _hand_over(self, switch: Switch | None) -> None:
         channel = self._channel
-        self._channel = Channel(channel.connection, channel.toolbox, True, switch, channel.stream_id)
+        self._channel = replace(channel, from_start=True, switch=switch)
 
     def _drop_decoder(self, protocols: Sequence[Protocol]) -> None:
         """Go on without the decoder; `protocols` are those that may take over."""

@@ -80,6 +80,15 @@ class Body:
         if self._mode == "decode":
             self._drop_decoder("spoilt")
 
+    def doubt(self) -> None:
+        """Bytes of the body may be missing here; nobody knows whether, or how many."""
+        self._parts.gap(None)
+
+    @property
+    def proven(self) -> bool:
+        """Does the content coding show that the body is whole?"""
+        return self._decoder is not None and self._decoder.proves_end and self._decoder.finished
+
     def _decode(self, decoder: ContentDecoder, payload: bytes) -> None:
         message = self._message
         if not message.body_bytes and message.body_wire_bytes <= _PROBATION:

@@ -1,4 +1,4 @@
-"""Is a body text? For people (`text`) and for the schema's body and body_encoding (`encode_body`)."""
+"""Bytes as text: bodies for people (`text`) and for the schema (`encode_body`), headers (`readable`)."""
 
 from __future__ import annotations
 
@@ -60,3 +60,11 @@ def encode_body(body: bytes | bytearray, *, cut: bool = False) -> tuple[str, Lit
     if as_text is not None:
         return as_text, "utf-8"
     return base64.b64encode(body).decode("ascii"), "base64"
+
+
+def readable(raw: bytes) -> str:
+    """Header bytes as text: UTF-8 if they are that, else Latin-1."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -29,6 +29,7 @@ class Stage(abc.ABC):
     memory: int = 64 * 1024
     finished: bool = False
     """The coded data came to its own end. (zstd does not tell: always True.)"""
+    tells_end: bool = True
 
     @abc.abstractmethod
     def decode(self, data: bytes) -> Iterator[bytes]:
@@ -124,6 +125,7 @@ class _Pieces:
 class _Zstd(Stage):
     memory = 4 << 20
     finished = True
+    tells_end = False
     # A block of 4 bytes can stand for 128 KiB, and the writer can't be paused: a slice yields at most 8 MiB.
     _SLICE = 256
 
@@ -178,6 +180,11 @@ class ContentDecoder:
     def finished(self) -> bool:
         """Every coding came to its own end."""
         return all(stage.finished for stage in self._stages)
+
+    @property
+    def proves_end(self) -> bool:
+        """`finished` shows that nothing is missing."""
+        return all(stage.tells_end for stage in self._stages)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """The decoded form of the next bytes, in pieces; raises ContentError."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import h11
 
-from tlstap.protocols.http1.head import readable
+from tlstap.protocols.http.charset import readable
 
 # A gap in a chunked body is bridged by feeding that many bytes to the reader at a time.
 _BRIDGE = bytes(64 * 1024)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import h11
 
+from tlstap.protocols.http.charset import readable
+
 # Methods that are looked for in the middle of unknown bytes; at a place where a message should start any
 # method goes.
 _METHODS = (
@@ -130,11 +132,3 @@ def parse_head(raw: bytes, max_head: int) -> Head | None:
         upgrade=b"upgrade" in fields and b"upgrade" in tokens,
         expects_continue=fields.get(b"expect", b"").lower() == b"100-continue",
     )
-
-
-def readable(raw: bytes) -> str:
-    """Header bytes as text: UTF-8 if they are that, else Latin-1."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")

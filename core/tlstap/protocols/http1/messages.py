@@ -46,7 +46,7 @@ class Messages:
         self._begin(half, pending, message, body)
 
     def response(self, half: Half, head: Head, since: int, size: int) -> Exchange | None:
-        """A response's head is complete. Its exchange, if the connection speaks another protocol from here on."""
+        """A response's head is complete. Its exchange, if another protocol is spoken from here on."""
         if not half.in_sync:
             self._pairing.responses_lost(half.lost, half.boundary)
         pending = self._pairing.response(head.version, in_sync=half.in_sync)

@@ -7,7 +7,7 @@ from typing import Literal
 from tlstap.protocols.http.content import ContentDecoder, ContentError, codings
 from tlstap.protocols.http.context import Context
 from tlstap.protocols.http.part_stream import PartStream
-from tlstap.records import Direction, Exchange, Message, Missing
+from tlstap.records import Direction, Exchange, Message, Missing, MissingPart
 
 # Until a coding has given something out, what went in is kept: servers label plain bodies as coded.
 _PROBATION = 64 * 1024
@@ -128,7 +128,7 @@ class Body:
         self.held += granted
         message.body += piece if granted == size else piece[:granted]
 
-    def end(self, part: Literal["request body", "response body"], *, unfinished: bool) -> list[Missing]:
+    def end(self, part: MissingPart, *, unfinished: bool) -> list[Missing]:
         """The body is as complete as it will get: what it lacks, apart from an end that never came."""
         message, mode = self._message, self._mode
         self._parts.finish(unfinished=unfinished)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import enum
-from typing import Literal
-
 from tlstap.protocols.http.body import Body
 from tlstap.protocols.http1.framing import Framing
 from tlstap.protocols.http1.pairing import Pending
-from tlstap.records import Direction, Message
+from tlstap.records import Direction, Message, MissingPart
 
 
 class State(enum.Enum):
@@ -67,7 +65,7 @@ class Half:
         self.answered = False
 
     @property
-    def part(self) -> Literal["request body", "response body"]:
+    def part(self) -> MissingPart:
         return "request body" if self.is_request else "response body"
 
     @property

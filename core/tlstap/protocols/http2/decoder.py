@@ -80,8 +80,7 @@ class Http2Decoder(Decoder, HalfOwner):
 
     def client_found(self, direction: Direction) -> None:
         if self._streams is None:
-            self._streams = Streams(self._context, direction)
-            self._streams.lossy.update(self._lossy)
+            self._streams = Streams(self._context, direction, self._lossy)
             switch = self._channel.switch
             if switch is not None and switch.protocol == "h2c":
                 self._streams.upgraded(switch.exchange)
@@ -95,9 +94,9 @@ class Http2Decoder(Decoder, HalfOwner):
         if block.promised is not None:
             streams.promise(block.promised, direction, fields, block.since_ns)
         elif fields is None:
-            streams.head_lost(block.stream_id, direction, reason, None, end_stream=block.end_stream)
+            streams.fields_lost(block.stream_id, direction, reason, end_stream=block.end_stream)
         else:
-            streams.head(block.stream_id, direction, fields, block.since_ns, end_stream=block.end_stream)
+            streams.fields(block.stream_id, direction, fields, block.since_ns, end_stream=block.end_stream)
 
     def data(self, direction: Direction, stream_id: int, payload: bytes, offset: int) -> None:
         if self._streams is None or not self._streams.data(stream_id, direction, payload):

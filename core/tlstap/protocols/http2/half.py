@@ -106,7 +106,7 @@ class HalfOwner(abc.ABC):
 
 
 class Half(FrameHandler):
-    """Reads one direction's frames. Holds one header block and the dynamic table besides the reader's buffer."""
+    """Reads one direction's frames. Besides the reader's buffer it holds a header block and a table."""
 
     def __init__(
         self, direction: Direction, owner: HalfOwner, memory: Allowance, *, from_start: bool

@@ -78,7 +78,7 @@ class HeaderDecoder:
         self._decoder.header_table_size = MAX_TABLE
 
     def decode(self, block: bytes) -> Fields | None:
-        """The fields of a whole block; None if it is no valid HPACK or too large, and all before is forgotten."""
+        """The fields of a whole block; None if it is no valid HPACK or too large: then all is forgotten."""
         try:
             pairs = self._decoder.decode(block, raw=True)
         except HPACKError:

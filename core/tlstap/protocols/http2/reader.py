@@ -37,7 +37,7 @@ class FrameHandler(abc.ABC):
 
     @abc.abstractmethod
     def frame(self, header: FrameHeader, payload: bytes, since_ns: int) -> None:
-        """A whole frame, other than DATA, of a type that RFC 9113 knows; its first byte came at `since_ns`."""
+        """A whole frame of a type that RFC 9113 knows, but DATA; its first byte came at `since_ns`."""
 
     @abc.abstractmethod
     def data(self, stream_id: int, payload: bytes, offset: int) -> None:
@@ -82,7 +82,7 @@ class FrameReader:
     """One direction. Holds at most MAX_SEARCHED bytes and the newest record's."""
 
     def __init__(self, handler: FrameHandler, *, at_start: bool) -> None:
-        """:param at_start: the first byte is the direction's first, so that it begins a frame or the preface."""
+        """:param at_start: the first byte is the direction's first: it begins a frame or the preface."""
         self._handler = handler
         self._state = _State.HEADER if at_start else _State.SEARCH
         self._buffer = bytearray()
@@ -115,7 +115,7 @@ class FrameReader:
             self._advance()
 
     def _pass_through(self, payload: bytes) -> int:
-        """Deal with the payload of a DATA frame, or one that is skipped, without a copy; how much that was."""
+        """Deal with payload of DATA, or that is skipped, without a copy; how much that was."""
         if self._state is _State.DATA:
             piece = payload if len(payload) <= self._left else payload[: self._left]
             self._take_data(piece, self._offset)

@@ -59,7 +59,7 @@ class Side:
 class Stream:
     """A stream. `held` are the bytes that it took from the allowance."""
 
-    __slots__ = ("_client", "exchange", "held", "id", "request", "response", "tunnel")
+    __slots__ = ("_client", "exchange", "held", "id", "over", "request", "response", "tunnel")
 
     def __init__(self, exchange: Exchange, client: Direction) -> None:
         server: Direction = "read" if client == "write" else "write"
@@ -69,6 +69,7 @@ class Stream:
         self.request = Side(is_request=True, direction=client)
         self.response = Side(is_request=False, direction=server)
         self.held = 0
+        self.over = False
         self.tunnel: Tunnel | None = None
 
     def side(self, direction: Direction) -> Side:

@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from tlstap import schema
-from tlstap.records import Connection, Exchange, ExchangeEnded, HeadSeen, Message, MessageEnded, Record
+from tlstap.records import (
+    Connection,
+    Exchange,
+    ExchangeEnded,
+    HeadSeen,
+    Message,
+    MessageEnded,
+    ProtocolMessage,
+    Record,
+)
 from tlstap.sinks.base import OutputOptions, SinkType
 from tlstap.sinks.emit import Emitter
 
@@ -97,6 +106,23 @@ def whole(of: Connection, asked: Message, answered: Message, **changes: Any) -> 
         MessageEnded(it, answered, "read", later),
         ExchangeEnded(it, later, True),
     ]
+
+
+def message(
+    of: Connection, protocol: str, kind: str, payload: bytes = b"", **changes: Any
+) -> ProtocolMessage:
+    """A message that the process wrote on that connection at NOW."""
+    given: dict[str, Any] = {
+        "connection": of,
+        "process": of.process,
+        "time_ns": NOW,
+        "direction": "write",
+        "protocol": protocol,
+        "type": kind,
+        "payload": payload,
+        "size": len(payload),
+    }
+    return ProtocolMessage(**given | changes)
 
 
 def rendered(sink: SinkType, records: Iterable[Record], **options: Any) -> str:

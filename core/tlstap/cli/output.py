@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -32,6 +32,7 @@ class OutputArguments:
     only: frozenset[str] | None = None
     max_body: int | str | None = None
     color: str = "auto"
+    summary: bool = False
 
     @property
     def is_on_terminal(self) -> bool:
@@ -63,7 +64,14 @@ _OPTIONS = (
         callback=kinds,
         shell_complete=complete_kinds,
         metavar="KIND[,KIND]",
-        help="Only these kinds of events: open, handshake, data, http, message, close, lost.",
+        help="Only these kinds of events: open, handshake, data, http, message, close, lost. In text, http "
+        "shows gRPC messages and server-sent events as well, for they are bodies; message shows them without "
+        "the rest of HTTP, and the messages of WebSocket and other protocols.",
+    ),
+    click.option(
+        "--summary",
+        is_flag=True,
+        help="In text, one line for each request with its response, when both are over.",
     ),
     click.option(
         "--max-body",
@@ -93,9 +101,10 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
         only: frozenset[str] | None,
         max_body: int | str | None,
         color: str,
+        summary: bool,
         **kwargs: Any,
     ) -> Any:
-        output = OutputArguments(output_format, output_file, only, max_body, color)
+        output = OutputArguments(output_format, output_file, only, max_body, color, summary)
         return function(*args, output=output, **kwargs)
 
     decorated: Callable[..., Any] = with_output
@@ -108,7 +117,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> Iterator[Emitter]:
     """The output that was asked for, finished and closed at the end unless an error ended it.
 
-    :raises UsageError: no such format, or one that does not show what `--only` asks for.
+    :raises UsageError: no such format, one that does not show what `--only` asks for, or has no summary.
     :raises TlstapError: the file can't be written.
     """
     from tlstap.convert import DECODED_KINDS
@@ -118,7 +127,8 @@ def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> It
     to_file = arguments.file is not None and arguments.file != "-"
     stream = create_private(arguments.file) if to_file and arguments.file else _standard_output()
     try:
-        shown = sink_type.kinds if arguments.only is None else sink_type.kinds & arguments.only
+        kinds = _kinds(sink_type, arguments)
+        shown = kinds if arguments.only is None else kinds & arguments.only
         sink = sink_type.create(stream, options_for(arguments, stream))
         emitter = Emitter(sink, stream, wants_messages=not shown.isdisjoint(DECODED_KINDS))
         yield emitter
@@ -137,10 +147,11 @@ def options_for(arguments: OutputArguments, stream: TextIO) -> OutputOptions:
     wanted = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     color = {"auto": wanted, "always": True, "never": False}[arguments.color]
     width = shutil.get_terminal_size().columns if terminal else None
+    options = OutputOptions(kinds=arguments.only, color=color, width=width, summary=arguments.summary)
     if arguments.max_body is None:
-        return OutputOptions(kinds=arguments.only, color=color, width=width)
+        return options
     limit = None if arguments.max_body == ALL else int(arguments.max_body)
-    return OutputOptions(kinds=arguments.only, max_body=limit, max_binary=limit, color=color, width=width)
+    return replace(options, max_body=limit, max_binary=limit)
 
 
 def _choose(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> SinkType:
@@ -148,12 +159,20 @@ def _choose(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> SinkTy
         chosen = sinks[arguments.format]
     except KeyError:
         raise UsageError(f"no format {arguments.format!r}; there are {', '.join(sinks)}") from None
-    if arguments.only is not None and not arguments.only & chosen.kinds:
+    if arguments.summary and chosen.summary_kinds is None:
+        raise UsageError(f"-f {chosen.name} has no summary; leave out --summary or -f {chosen.name}")
+    shown = _kinds(chosen, arguments)
+    if arguments.only is not None and not arguments.only & shown:
         raise UsageError(
-            f"-f {chosen.name} shows only {', '.join(sorted(chosen.kinds))}; "
-            f"nothing of --only {','.join(sorted(arguments.only))}"
+            f"-f {chosen.name}{' --summary' if arguments.summary else ''} shows only "
+            f"{', '.join(sorted(shown))}; nothing of --only {','.join(sorted(arguments.only))}"
         )
     return chosen
+
+
+def _kinds(sink: SinkType, arguments: OutputArguments) -> frozenset[str]:
+    """The kinds of events that the format can show, in this manner."""
+    return (sink.summary_kinds or frozenset()) if arguments.summary else sink.kinds
 
 
 def _standard_output() -> TextIO:

@@ -16,7 +16,8 @@ class OutputOptions:
     """What the user chose for the output. A limit is in bytes, None for no limit; `kinds` None for all.
 
     `max_body` bounds what is shown of a body or of undecoded data that is text, `max_binary` of what is not.
-    `width` is the terminal's, None where lines are not to be wrapped (a pipe, a file).
+    `width` is the terminal's, None where lines are not to be wrapped (a pipe, a file). `summary`: one line
+    for each exchange; only formats that say so in their SinkType get it.
     """
 
     kinds: frozenset[str] | None = None
@@ -24,6 +25,7 @@ class OutputOptions:
     max_binary: int | None = 128
     color: bool = False
     width: int | None = None
+    summary: bool = False
 
 
 class Sink(abc.ABC):
@@ -45,10 +47,12 @@ class Sink(abc.ABC):
 class SinkType:
     """A format: `-f name`, a line of help, and how to make a sink that writes to a stream.
 
-    `kinds` are the kinds of events that the format can show, for `--only`.
+    `kinds` are the kinds of events that the format can show, for `--only`; `summary_kinds` those that it
+    can show with `--summary`, None if it has no summary.
     """
 
     name: str
     help: str
     create: Callable[[TextIO, OutputOptions], Sink]
     kinds: frozenset[str] = frozenset(KINDS)
+    summary_kinds: frozenset[str] | None = None

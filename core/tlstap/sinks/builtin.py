@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from tlstap.hookspecs import hookimpl
 from tlstap.sinks import hex as hex_
-from tlstap.sinks import jsonlines, text
+from tlstap.sinks import jsonlines
 from tlstap.sinks.base import SinkType
+from tlstap.sinks.text import sink as text
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from tlstap.sinks.escape import escape
 from tlstap.sinks.heading import arrows_for, clock, count, library_word, process_words, tag
 from tlstap.sinks.hexdump import hexdump
 from tlstap.sinks.layout import Layout, Segment
+from tlstap.sinks.words.trace import lost_words
 
 KINDS = frozenset({"data", "lost"})
 
@@ -53,8 +54,7 @@ class HexSink(Sink):
         return head + "".join(rows)
 
     def _lost(self, record: Lost) -> str:
-        lost = f"! {count(record.count, 'record')} lost, {count(record.bytes, 'byte')}: {escape(record.why)}"
-        words = [[clock(record.time_ns)], [("warning", lost)]]
+        words = [[clock(record.time_ns)], lost_words(record)]
         if record.connection is not None:
             words.insert(1, [tag(record.connection)])
         return self._layout.words(words)

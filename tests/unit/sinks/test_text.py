@@ -40,9 +40,11 @@ from tlstap.records import (
     Record,
     Undecoded,
 )
-from tlstap.sinks import text
 from tlstap.sinks.base import OutputOptions
 from tlstap.sinks.emit import Emitter
+from tlstap.sinks.text import connections
+from tlstap.sinks.text import sink as text
+from tlstap.sinks.text.page import Page
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -356,11 +358,11 @@ def test_times_that_no_calendar_knows() -> None:
 def test_connections_are_forgotten_when_they_close_and_beyond_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(text, "MAX_CONNECTIONS", 2)
-    sink = text.TextSink(io.StringIO(), OutputOptions())
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    shown = connections.ConnectionText(Page(io.StringIO(), OutputOptions()), None)
     for number in range(5):
         of = connection(id=number)
-        sink.write(Opened(of, of.process, NOW, True), number)
-    assert list(sink._known) == [3, 4]
-    sink.write(Closed(of, of.process, NOW, 0, 0, 0, 0), 5)
-    assert list(sink._known) == [3]
+        shown.opened(Opened(of, of.process, NOW, True))
+    assert list(shown._known) == [3, 4]
+    shown.closed(Closed(of, of.process, NOW, 0, 0, 0, 0))
+    assert list(shown._known) == [3]

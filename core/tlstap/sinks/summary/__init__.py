@@ -1,0 +1,1 @@
+"""The summary: a line for each exchange."""

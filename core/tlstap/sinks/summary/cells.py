@@ -1,0 +1,96 @@
+"""What the rows of the summary say."""
+
+from __future__ import annotations
+
+from tlstap.records import Direction, Exchange, Message
+from tlstap.sinks.escape import escape
+from tlstap.sinks.heading import count
+from tlstap.sinks.layout import Segment
+from tlstap.sinks.summary.rows import Pair
+from tlstap.sinks.summary.tallies import Bytes, Tally
+from tlstap.sinks.words import grpc
+from tlstap.sinks.words.brief import size, span
+from tlstap.sinks.words.http import UNKNOWN, full_url, head_seen, known, status
+from tlstap.sinks.words.missing import trouble
+from tlstap.sinks.words.parts import BodyParts, parts_count
+
+NONE = "-"
+_SENT: dict[Direction, str] = {"write": "sent", "read": "received"}
+
+
+def pair_cells(exchange: Exchange, parts: BodyParts, *, complete: bool) -> Pair:
+    """An exchange that is over."""
+    request, response = exchange.request, exchange.response
+    seen = request is not None and head_seen(request)
+    return Pair(
+        method=escape(known(request.method)) if request is not None and seen else UNKNOWN,
+        url=escape(full_url(request)) if request is not None and seen else UNKNOWN,
+        sent=size(request.body_bytes) if request is not None and request.body_bytes else "",
+        status=_status(response),
+        content_type=escape(_content_type(response)) if response is not None else NONE,
+        received=size(response.body_bytes) if response is not None else NONE,
+        span=_span(request, response),
+        notes=_notes(exchange, parts, complete=complete),
+    )
+
+
+def tally_words(tally: Tally) -> list[list[Segment]]:
+    """Messages of a protocol that is over."""
+    words: list[list[Segment]] = [[("request", escape(tally.protocol))]]
+    request = tally.exchange.request if tally.exchange is not None else None
+    if request is not None and head_seen(request):
+        words.append([("", escape(full_url(request)))])
+    words += [
+        [("", f"{count(tally.messages[way], 'message')} {_SENT[way]} ({size(tally.bytes[way])}),")]
+        for way in _SENT
+    ]
+    words.append([("note", span(tally.last_ns - tally.first_ns))])
+    return words
+
+
+def bytes_words(item: Bytes) -> list[list[Segment]]:
+    """What was not decoded of a connection that is over."""
+    sent, received = size(item.undecoded["write"]), size(item.undecoded["read"])
+    words: list[list[Segment]] = [[("note", f"not decoded: {sent} sent, {received} received")]]
+    if item.lost:
+        words.append([("warning", f"! {size(item.lost)} lost")])
+    return words
+
+
+def _status(response: Message | None) -> Segment:
+    if response is None:
+        return ("", NONE)
+    style, _ = status(response)
+    return (style, UNKNOWN if response.status is None else str(response.status))
+
+
+def _content_type(message: Message) -> str:
+    """The media type, without parameters."""
+    value = next((value for name, value in message.headers if name.lower() == "content-type"), "")
+    return value.partition(";")[0].strip().lower() or NONE
+
+
+def _span(request: Message | None, response: Message | None) -> str:
+    """From the first byte of the request to the last of the response."""
+    if request is None or response is None or not request.start_ns or not response.end_ns:
+        return NONE
+    return span(response.end_ns - request.start_ns)
+
+
+def _notes(exchange: Exchange, parts: BodyParts, *, complete: bool) -> list[list[Segment]]:
+    notes: list[list[Segment]] = []
+    if exchange.pushed:
+        notes.append([("note", "pushed")])
+    code = grpc.status_of(exchange.response) if exchange.response is not None else None
+    if code is not None:
+        style, text = grpc.status(code)
+        notes.append([(style, f"grpc {text}")])
+    counted = [(way, parts.of(exchange, way)) for way in _SENT]
+    # Most calls of gRPC have one message each way.
+    if any(number > 1 or (number and exchange.body_format != "grpc") for _, number in counted):
+        numbers = [f"{parts_count(exchange.body_format, n)} {_SENT[way]}" for way, n in counted if n]
+        notes.append([("note", ", ".join(numbers))])
+    what = trouble(exchange, complete=complete)
+    if what:
+        notes.append([("warning", f"! {what}")])
+    return notes

@@ -7,7 +7,7 @@ table of which the older part may be unknown (headers.py).
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from pydantic import JsonValue
 
@@ -16,6 +16,7 @@ from tlstap.protocols.http.context import Context
 from tlstap.protocols.http2.frames import PREFACE
 from tlstap.protocols.http2.half import Half, HalfOwner, HeaderBlock
 from tlstap.protocols.http2.headers import Fields
+from tlstap.protocols.http2.roles import Undecided
 from tlstap.protocols.http2.streams import Streams
 from tlstap.protocols.http2.sync import begins_frames
 from tlstap.protocols.memory import Allowance
@@ -49,7 +50,7 @@ class Http2Decoder(Decoder, HalfOwner):
             "write": Half("write", self, memory, from_start=channel.from_start),
         }
         self._streams: Streams | None = None
-        self._lossy: dict[Direction, MissingReason] = {}
+        self._undecided = Undecided(self._context)
         if channel.client is not None:
             self.client_found(channel.client)
 
@@ -70,6 +71,8 @@ class Http2Decoder(Decoder, HalfOwner):
             half.reader.finish()
         if self._streams is not None:
             self._streams.finish(closed=closed)
+        else:
+            self._undecided.give_up()
         return out
 
     # What the halves tell
@@ -79,44 +82,53 @@ class Http2Decoder(Decoder, HalfOwner):
         return self._streams.open if self._streams is not None else ()
 
     def client_found(self, direction: Direction) -> None:
-        if self._streams is None:
-            self._streams = Streams(self._context, direction, self._lossy)
-            switch = self._channel.switch
-            if switch is not None and switch.protocol == "h2c":
-                self._streams.upgraded(switch.exchange)
+        if self._streams is not None:
+            return
+        self._streams = Streams(self._context, direction)
+        switch = self._channel.switch
+        if switch is not None and switch.protocol == "h2c":
+            self._streams.upgraded(switch.exchange)
+        self._undecided.decide(self._streams)
+
+    def _happens(
+        self, event: Callable[[Streams], object], direction: Direction, offset: int = 0, payload: bytes = b""
+    ) -> None:
+        """Now, or when the client is known."""
+        if self._streams is not None:
+            event(self._streams)
+        else:
+            self._undecided.add(event, direction, offset, payload)
 
     def fields(
         self, direction: Direction, block: HeaderBlock, fields: Fields | None, reason: MissingReason
     ) -> None:
-        streams = self._streams
-        if streams is None:
-            return
+        number, since, end = block.stream_id, block.since_ns, block.end_stream
         if block.promised is not None:
-            streams.promise(block.promised, direction, fields, block.since_ns)
+            promised = block.promised
+            self._happens(lambda to: to.promise(promised, direction, fields, since), direction)
         elif fields is None:
-            streams.fields_lost(block.stream_id, direction, reason, end_stream=block.end_stream)
+            self._happens(lambda to: to.fields_lost(number, direction, reason, end_stream=end), direction)
         else:
-            streams.fields(block.stream_id, direction, fields, block.since_ns, end_stream=block.end_stream)
+            self._happens(lambda to: to.fields(number, direction, fields, since, end_stream=end), direction)
 
     def data(self, direction: Direction, stream_id: int, payload: bytes, offset: int) -> None:
-        if self._streams is None or not self._streams.data(stream_id, direction, payload):
-            self.unknown(direction, offset, payload, 0)
+        def event(streams: Streams) -> None:
+            if not streams.data(stream_id, direction, payload):
+                self.unknown(direction, offset, payload, 0)
+
+        self._happens(event, direction, offset, payload)
 
     def data_lost(self, direction: Direction, stream_id: int, size: int) -> None:
-        if self._streams is not None:
-            self._streams.data_lost(stream_id, direction, size)
+        self._happens(lambda to: to.data_lost(stream_id, direction, size), direction)
 
     def data_ended(self, direction: Direction, stream_id: int) -> None:
-        if self._streams is not None:
-            self._streams.data_ended(stream_id, direction)
+        self._happens(lambda to: to.data_ended(stream_id, direction), direction)
 
     def reset(self, direction: Direction, stream_id: int, code: int) -> None:
-        if self._streams is not None:
-            self._streams.reset(stream_id, direction, code)
+        self._happens(lambda to: to.reset(stream_id, direction, code), direction)
 
     def going_away(self, direction: Direction, last_stream_id: int, code: int) -> None:
-        if self._streams is not None:
-            self._streams.going_away(direction, last_stream_id, code)
+        self._happens(lambda to: to.going_away(direction, last_stream_id, code), direction)
 
     def control(self, direction: Direction, kind: str, payload: bytes, details: dict[str, JsonValue]) -> None:
         context = self._context
@@ -125,9 +137,7 @@ class Http2Decoder(Decoder, HalfOwner):
 
     def frames_lost(self, direction: Direction, gap: int | None) -> None:
         why: MissingReason = "lost" if gap is not None else "not decodable"
-        self._lossy[direction] = why
-        if self._streams is not None:
-            self._streams.doubt(direction, why)
+        self._happens(lambda to: to.doubt(direction, why), direction)
 
     def unknown(self, direction: Direction, offset: int, payload: bytes, lost_before: int) -> None:
         context, channel = self._context, self._channel

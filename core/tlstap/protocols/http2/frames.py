@@ -59,7 +59,8 @@ def parse_header(data: bytes | bytearray | memoryview, at: int = 0) -> FrameHead
 
 
 def is_valid(header: FrameHeader) -> bool:
-    """Does the header keep the rules of its type? Unknown types and flags are valid, to be ignored."""
+    """Does the header keep the rules of its type? Unknown flags are valid, to be ignored, and unknown types
+    too, unless they are larger than any that exists."""
     length, kind, flags, stream = header
     if kind in (DATA, HEADERS, CONTINUATION):
         return stream > 0 and (not flags & PADDED or length > 0 or kind == CONTINUATION)
@@ -77,4 +78,4 @@ def is_valid(header: FrameHeader) -> bool:
         return stream == 0 and length >= 8
     if kind == WINDOW_UPDATE:
         return length == 4
-    return True
+    return length <= MAX_PAYLOAD

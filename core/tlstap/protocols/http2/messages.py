@@ -104,6 +104,8 @@ class Messages:
     def _begin(self, stream: Stream, side: Side, message: Message, fields: Fields) -> None:
         _fill(message, fields)
         side.head_seen = True
+        # What was lost before was not of this message.
+        side.uncertain = False
         self._attach(stream, side, message)
         self._note_unknown(stream, side, fields)
         self._context.out.append(HeadSeen(stream.exchange, message, side.direction, self._context.now))

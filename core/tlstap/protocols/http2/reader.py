@@ -95,9 +95,9 @@ class FrameReader:
         # Of the frame's payload: bytes to come that are wanted, and those behind them.
         self._left = 0
         self._padding = 0
-        # In a search: how many bytes it needs, and where records begin.
+        # In a search: how many bytes it needs, and where calls begin.
         self._needed = 0
-        self._records: set[int] = set()
+        self._calls: set[int] = set()
 
     def feed(self, offset: int, payload: bytes, now: int) -> None:
         """Take the next bytes, which a call of the application moved."""
@@ -105,7 +105,7 @@ class FrameReader:
         if not self._buffer:
             self._offset, self._since = offset, now
         if self._state is _State.SEARCH:
-            self._records.add(len(self._buffer))
+            self._calls.add(len(self._buffer))
         at = 0
         if not self._buffer:
             at = self._pass_through(payload)
@@ -289,7 +289,7 @@ class FrameReader:
     def lose_sync(self, gap: int | None) -> None:
         """From here on bytes are unknown, until frames are found."""
         self._state = _State.SEARCH
-        self._records.clear()
+        self._calls.clear()
         self._needed = 0
         if gap is not None:
             self._unknown(len(self._buffer))
@@ -301,7 +301,7 @@ class FrameReader:
         if len(buffer) >= MAX_SEARCHED:
             # What may begin before is not waited for any longer.
             start = MAX_SEARCHED // 2 if self._needed > len(buffer) else 0
-        place = find_frames(buffer, start, self._records, self._handler.streams, ended=ended)
+        place = find_frames(buffer, start, self._calls, self._handler.streams, ended=ended)
         known = len(buffer) if place is None else place.at
         self._unknown(known)
         if place is not None and place.certain:
@@ -309,7 +309,7 @@ class FrameReader:
             self._preface = buffer.startswith(PREFACE, place.at)
             self._lost_before = 0
             return True
-        self._records = {record - known for record in self._records if record >= known}
+        self._calls = {call - known for call in self._calls if call >= known}
         self._needed = 0 if place is None else place.needed - known
         return False
 

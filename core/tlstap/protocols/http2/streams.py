@@ -22,16 +22,14 @@ class Streams:
     """All streams of a connection.
 
     :param client: the direction in which the client's frames go.
-    :param lossy: directions of which frames were missed so far, and why.
     """
 
-    def __init__(self, context: Context, client: Direction, lossy: dict[Direction, MissingReason]) -> None:
+    def __init__(self, context: Context, client: Direction) -> None:
         self.open: OrderedDict[int, Stream] = OrderedDict()
         self._closed: OrderedDict[int, None] = OrderedDict()
         self._context = context
         self._client: Direction = client
         self._messages = Messages(context)
-        self._messages.lossy.update(lossy)
 
     def upgraded(self, exchange: Exchange) -> None:
         """An HTTP/1.1 request asked for HTTP/2, and is answered on stream 1 (RFC 7540, 3.2)."""
@@ -98,6 +96,7 @@ class Streams:
         self, stream_id: int, direction: Direction, why: MissingReason, *, end_stream: bool
     ) -> None:
         """There was a header block, but it can't be read."""
+        self._messages.lossy[direction] = why
         stream = self._find(stream_id)
         if stream is not None:
             self._messages.head_lost(stream, stream.side(direction), why)

@@ -99,6 +99,12 @@ def run(command: Sequence[str | Path], environment: dict[str, str]) -> bytes:
     return result.stdout
 
 
+def start_waiting(command: Sequence[str | Path], environment: dict[str, str]) -> c_programs.Running:
+    """Start a process that becomes the command when it is told to go; its number stays the same."""
+    shell = ["sh", "-c", 'echo ready $$; read word; exec "$@"', "sh"]
+    return c_programs.start([*shell, *command], environment)
+
+
 @dataclass(frozen=True)
 class Followed:
     """A client that ran under tlstap, and what it printed once it was told to go."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.all_formats import run_in_all_formats
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.nginx import Nginx, run_nginx
 from tests.support.programs import Programs
@@ -55,6 +56,19 @@ def tlstap(tmp_path: Path) -> RunTlstap:
         *arguments: str | int | Path, stop: signal.Signals = signal.SIGTERM
     ) -> AbstractContextManager[Tracer]:
         return run_tlstap(tmp_path / f"events-{next(numbers)}.json", *arguments, stop=stop)
+
+    return run
+
+
+@pytest.fixture
+def tlstap_all_formats(tmp_path: Path) -> RunTlstap:
+    """The same, in all formats; at the end a replay must give the same in all of them."""
+    numbers = itertools.count()
+
+    def run(*arguments: str | int | Path) -> AbstractContextManager[Tracer]:
+        folder = tmp_path / f"formats-{next(numbers)}"
+        folder.mkdir()
+        return run_in_all_formats(folder, *arguments)
 
     return run
 

@@ -6,15 +6,16 @@ import gzip
 import hashlib
 import os
 import socket
-import struct
 import subprocess
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import brotli
+
 from tests.support.certificates import Certificates
+from tests.support.forty import FOLDER, forty_files, image
 from tests.support.wait import wait_until
 
 NGINX = "/usr/sbin/nginx"
@@ -74,6 +75,17 @@ _SERVER = """    server {{
             proxy_set_header Content-Length "";
             proxy_http_version 1.1;
         }}
+        location ^~ /forty/ {{ gzip on; gzip_types text/css text/javascript application/json; }}
+        location = /br.txt {{ types {{ }} default_type text/plain; add_header Content-Encoding br; }}
+        location /forward/ {{
+            proxy_pass https://127.0.0.1:{upstream}/;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_ssl_name localhost;
+            proxy_ssl_server_name on;
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {certificates.authority};
+        }}
         location = /bytes64 {{ default_type text/plain; return 200 '{bytes64}'; }}
         location = /bytes1k {{ default_type text/plain; return 200 '{bytes1k}'; }}
     }}
@@ -117,7 +129,9 @@ class Nginx:
 
     Locations: /json, /other, /redirect (to /json), /text.txt (gzip and chunked, if accepted), /upload (takes
     a body), /big.bin (64 MiB), /bytes64, /bytes1k, and what `page_files()` and `post_page_files()` say,
-    most of it with a header `Client` that has the client's address and port; anything else is 404.
+    most of it with a header `Client` that has the client's address and port; /br.txt (br); /forty/, the files
+    of `forty_files()` (gzip for text, if accepted); below /forward/ the same once more, which it asks itself
+    for, at `port`; anything else is 404.
     """
 
     port: int
@@ -161,7 +175,7 @@ def page_files() -> dict[str, bytes]:
         "page.html": PAGE,
         "style.css": STYLE,
         "script.js": SCRIPT,
-        "image.png": _image(),
+        "image.png": image(200),
         "data.json": JSON,
         "random.bin": RANDOM,
     }
@@ -172,18 +186,6 @@ def post_page_files() -> dict[str, bytes]:
     files = page_files()
     page = files.pop("page.html") + b'<script src="post.js"></script>\n'
     return {"post.html": page, **files, "post.js": POST_SCRIPT}
-
-
-def _image() -> bytes:
-    """A PNG of 8 x 8 grey pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + bytes(range(8)) for _ in range(8))
-    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def free_port() -> int:
@@ -223,7 +225,11 @@ def run_nginx(
     """
     (folder / "files").mkdir()
     (folder / "files/text.txt").write_bytes(TEXT)
+    (folder / "files/br.txt").write_bytes(brotli.compress(TEXT))
     (folder / "files/big.bin").write_bytes(big_file())
+    (folder / "files" / FOLDER).mkdir()
+    for name, content in forty_files().items():
+        (folder / "files" / FOLDER / name).write_bytes(content)
     for name, content in (page_files() | post_page_files()).items():
         (folder / "files" / name).write_bytes(content)
     ports = free_ports(4)
@@ -256,6 +262,7 @@ def _configuration(folder: Path, certificates: Certificates, workers: int, ports
             folder=folder,
             certificates=certificates,
             port=port,
+            upstream=ports[0],
             options=options,
             protocols=protocols,
             json=JSON.decode(),

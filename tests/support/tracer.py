@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,12 +82,23 @@ class Tracer:
 
 @contextlib.contextmanager
 def run_tlstap(
-    output: Path, *arguments: str | int | Path, stop: signal.Signals = signal.SIGTERM
+    output: Path,
+    *arguments: str | int | Path,
+    stop: signal.Signals = signal.SIGTERM,
+    output_format: str = "json",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Tracer]:
-    """Run `tlstap trace -f json -o OUTPUT ARGUMENTS` around the block, which starts when it is ready."""
-    command = [TLSTAP, "trace", "-f", "json", "-o", output, *arguments]
+    """Run `tlstap trace -f json -o OUTPUT ARGUMENTS` around the block, which starts when it is ready.
+
+    :param output_format: instead of json; one that writes JSON lines to OUTPUT as well.
+    """
+    command = [TLSTAP, "trace", "-f", output_format, "-o", output, *arguments]
     process = subprocess.Popen(
-        [str(part) for part in command], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     tracer = Tracer(process, output, stop_signal=stop)
     reader = threading.Thread(target=tracer.read_messages, daemon=True)

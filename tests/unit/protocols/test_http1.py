@@ -7,7 +7,7 @@ from tests.unit.protocols.conversation import Conversation, channel, ended, exch
 
 from tlstap.protocols.http1.decoder import MAX_HEAD, Http1
 from tlstap.protocols.http1.pairing import MAX_PENDING
-from tlstap.records import ExchangeEnded, HeadSeen, MessageEnded, Record
+from tlstap.records import ExchangeEnded, HeadSeen, MessageEnded, Record, Undecoded
 
 
 def request(target: str = "/", *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
@@ -170,6 +170,17 @@ def test_upgrade_hands_the_rest_over() -> None:
     out = talk.run()
     assert summaries(out) == ["GET /ws b'' -> 101 b''"]
     assert undecoded(out, "read") == b"\x81\x02hi" and undecoded(out, "write") == b"\x81\x85mask"
+
+
+def test_bytes_before_a_switch_are_not_handed_over() -> None:
+    """What was not understood before is not of the other protocol, and keeps its place."""
+    invalid, other = b"GET / HTTP/1.1\r\n\xff: \r\n\r\n", b"GET / "
+    switch = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    out = Conversation().read(invalid + other + switch + b"xyz").run()
+    assert summaries(out) == ["- -> 101 b'' [request not seen]"]
+    shown = [(r.offset, r.payload) for r in out if isinstance(r, Undecoded)]
+    end = len(invalid + other + switch)
+    assert shown == [(0, invalid), (len(invalid), other), (end, b"xyz")]
 
 
 def test_refused_upgrade_stays_http() -> None:

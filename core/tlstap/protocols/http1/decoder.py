@@ -11,6 +11,8 @@ request it did not send; bodies with Content-Length pass it by.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes, Switch
 from tlstap.protocols.http.context import Context
 from tlstap.protocols.http1.half import Half, State
@@ -53,10 +55,19 @@ class Http1Decoder(Decoder):
         self._context = Context(channel, memory)
         self._messages = Messages(self._context)
         self._read, self._write = Half("read"), Half("write")
+        # Where in the newest records the other protocol begins, if one does.
+        self._switched: int | None = None
 
-    def feed(self, data: StreamBytes) -> list[DecodedRecord]:
-        messages = self._messages
+    def feed(self, data: StreamBytes) -> Iterator[DecodedRecord]:
         out = self._context.begin(data.time_ns)
+        self._feed(data)
+        if self._switched is not None:
+            yield from out[: self._switched]
+            out, self.handed_over = out[self._switched :], True
+        yield from out
+
+    def _feed(self, data: StreamBytes) -> None:
+        messages = self._messages
         self._context.process = data.process
         half = self._read if data.direction == "read" else self._write
         if data.lost_before:
@@ -70,7 +81,6 @@ class Http1Decoder(Decoder):
             half.buffer += payload[taken:] if taken else payload
             self._advance(half)
         self._release()
-        return out
 
     def _advance(self, half: Half) -> None:
         """Understand as much of the buffer as possible."""
@@ -191,7 +201,7 @@ class Http1Decoder(Decoder):
     def _switch(self, exchange: Exchange) -> None:
         """All further bytes are of another protocol, also those held behind the request for it."""
         requests = self._requests()
-        self.handed_over = True
+        self._switched = len(self._context.out)
         self.switch = Switch(exchange, _switched_to(exchange), requests.direction)
         for half in (requests, self._other(requests)):
             if half.message is None:

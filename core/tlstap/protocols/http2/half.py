@@ -201,13 +201,16 @@ class Half(FrameHandler):
         self._owner.fields(self.direction, block, None, reason)
 
     def _hold_table(self) -> None:
-        """The dynamic table counts as held memory."""
+        """The dynamic table counts as held memory; if there is none, nothing is kept."""
         more = self._headers.table_size - self._table_held
-        if more > 0 and self._memory.take(more) < more:
-            self._headers.forget()
-        elif more < 0:
-            self._memory.give_back(-more)
-        self._table_held = self._headers.table_size
+        if more > 0:
+            self._table_held += self._memory.take(more)
+            if self._table_held < self._headers.table_size:
+                self._headers.forget()
+        excess = self._table_held - self._headers.table_size
+        if excess > 0:
+            self._memory.give_back(excess)
+            self._table_held -= excess
 
     def frame_lost(self, header: FrameHeader, gap: int | None) -> None:
         if header.type not in (HEADERS, PUSH_PROMISE, CONTINUATION):

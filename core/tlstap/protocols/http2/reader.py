@@ -17,7 +17,7 @@ from tlstap.protocols.http2.frames import (
     is_valid,
     parse_header,
 )
-from tlstap.protocols.http2.sync import find_frames
+from tlstap.protocols.http2.sync import begins_frames, find_frames
 
 MAX_SEARCHED = 128 * 1024
 """Bytes that wait while it is open whether frames begin among them."""
@@ -106,6 +106,9 @@ class FrameReader:
             self._offset, self._since = offset, now
         if self._state is _State.SEARCH:
             self._calls.add(len(self._buffer))
+            if self._needed and begins_frames(payload, self._handler.streams):
+                # What may begin earlier is not waited for.
+                self._needed = 0
         at = 0
         if not self._buffer:
             at = self._pass_through(payload)

@@ -49,7 +49,8 @@ _HPACK = 24.0
 _FLOOR = 4.0
 """Bits of a byte where a call begins: it is one place, not one of thousands that were tried."""
 _MAX_CHAIN = 8
-_MAX_STREAM = 1 << 24
+_MAX_STREAM = 1 << 20
+"""Highest number of a stream that is believed where it is not known to be open."""
 _MAX_SETTING = 0x10
 _MAX_ERROR = 0x20
 
@@ -164,7 +165,7 @@ class _Judge:
                 return Place(at, False, place + HEADER_SIZE)
             header = parse_header(data, place)
             end = place + HEADER_SIZE + header.length
-            if not self._believable(header, data[place + 5], before if number else None):
+            if data[place + 5] >= 0x80 or not self._believable(header, before if number else None):
                 return Place(at, False)
             more = self._header_bits(header, data[place : place + HEADER_SIZE], before.stream_id, floor)
             if end <= len(data):
@@ -180,15 +181,15 @@ class _Judge:
             place, before = end, header
         return Place(at, False)
 
-    @staticmethod
-    def _believable(header: FrameHeader, stream_byte: int, before: FrameHeader | None) -> bool:
+    def _believable(self, header: FrameHeader, before: FrameHeader | None) -> bool:
         length, kind, flags, stream = header
-        if kind not in _FLAGS or length > MAX_LENGTH or not is_valid(header):
-            return False
-        if flags & ~_FLAGS[kind] or stream_byte >= 0x80 or stream >= _MAX_STREAM:
+        if kind not in _FLAGS or flags & ~_FLAGS[kind] or length > MAX_LENGTH or not is_valid(header):
             return False
         if kind == DATA and not length and not flags & END_STREAM:
             # Allowed, but nobody sends it.
+            return False
+        if stream not in self._streams and (stream >= _MAX_STREAM or (kind == DATA and stream % 2 == 0)):
+            # Nor is there a body on a stream of the server's, without a promise.
             return False
         if before is None:
             return True

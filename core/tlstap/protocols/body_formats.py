@@ -24,13 +24,17 @@ class BodyOptions:
 
 @dataclass(slots=True)
 class Part:
-    """A message that was found in a body. It becomes a records.ProtocolMessage, which explains the fields."""
+    """A message that was found in a body. It becomes a records.ProtocolMessage, which explains the fields.
+
+    `weight` is about how many bytes of memory the details take, where that is much.
+    """
 
     type: str
     payload: bytes
     size: int
     details: dict[str, JsonValue] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
+    weight: int = 0
 
 
 class BodyReader(abc.ABC):

@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterable
 
 from tlstap.protocols.body_formats import BodyFormat, BodyReader, Part
 from tlstap.protocols.http.context import Context
-from tlstap.records import Direction, Exchange, Message, ProtocolMessage
+from tlstap.records import Direction, Exchange, Message, Missing, ProtocolMessage
+
+MAX_GIVEN = 64 << 20
+"""Bytes of memory that the messages of one call may take, all but the first: compressed bodies can swell."""
+_RECORD = 1024
 
 
 class PartStream:
-    """Feeds one body to a reader and gives out what that finds. A reader that raises is left out."""
+    """Feeds one body to a reader and gives out what that finds.
+
+    A reader that raises is left out, and so is one that finds too much at once.
+    """
 
     __slots__ = ("_context", "_direction", "_exchange", "_format", "_reader")
 
@@ -42,26 +49,41 @@ class PartStream:
             self._reader = None
 
     def _run(self, reader: BodyReader, step: Callable[[BodyReader], Iterable[Part]]) -> None:
-        context, exchange = self._context, self._exchange
-        assert self._format is not None
+        context = self._context
         try:
             for part in step(reader):
-                context.out.append(
-                    ProtocolMessage(
-                        exchange.connection,
-                        context.process,
-                        context.now,
-                        self._direction,
-                        self._format.name,
-                        part.type,
-                        part.payload,
-                        part.size,
-                        part.details,
-                        part.missing,
-                        exchange.stream_id,
-                        exchange,
+                if context.given > MAX_GIVEN:
+                    self._reader = None
+                    self._give(
+                        Part(part.type, b"", part.size, missing=[Missing("message", "over the limit")])
                     )
-                )
+                    # It gives back what it holds.
+                    list(reader.finish(unfinished=True))
+                    return
+                self._give(part)
         except Exception as error:
             self._reader = None
             context.channel.toolbox.failed(self._format, error)
+
+    def _give(self, part: Part) -> None:
+        context, exchange = self._context, self._exchange
+        assert self._format is not None
+        # The first one of a call may have been received by many.
+        cost = _RECORD + len(part.payload) + part.weight if context.given else _RECORD
+        context.given += cost
+        context.out.append(
+            ProtocolMessage(
+                exchange.connection,
+                context.process,
+                context.now,
+                self._direction,
+                self._format.name,
+                part.type,
+                part.payload,
+                part.size,
+                part.details,
+                part.missing,
+                exchange.stream_id,
+                exchange,
+            )
+        )

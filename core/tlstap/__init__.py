@@ -1,6 +1,7 @@
 """tlstap: the plaintext of TLS traffic of any process, by eBPF uprobes on its TLS library.
 
-Scripts use `Tracer`, plugins `hookimpl` and the declarations. Everything else is internal.
+Scripts use `Tracer`, plugins `hookimpl` and what they declare: libraries, protocols, formats. Everything else
+is internal.
 """
 
 from __future__ import annotations
@@ -34,12 +35,23 @@ if TYPE_CHECKING:
         VersionString,
     )
     from tlstap.location import Located
+    from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes, Switch
+    from tlstap.protocols.body_formats import BodyFormat, BodyOptions, BodyReader, Part
+    from tlstap.protocols.memory import Allowance
+    from tlstap.records import Missing, ProtocolMessage, Undecoded
+    from tlstap.sinks.base import OutputOptions, Sink, SinkType
     from tlstap.tracer import Tracer
 
 __all__ = [
+    "Allowance",
     "BirthProbe",
+    "BodyFormat",
+    "BodyOptions",
+    "BodyReader",
+    "Channel",
     "ContentProbe",
     "DataProbe",
+    "Decoder",
     "DetailProbe",
     "ElfImage",
     "FixedLength",
@@ -50,27 +62,53 @@ __all__ = [
     "LengthOffset",
     "Library",
     "Located",
+    "Missing",
     "NotLocatedError",
     "OutPointer",
+    "OutputOptions",
     "PacketProbe",
+    "Part",
+    "Protocol",
+    "ProtocolMessage",
     "Recognise",
     "ReferenceProbe",
     "Returned",
     "RoleProbe",
+    "Sink",
+    "SinkType",
+    "StreamBytes",
+    "Switch",
     "Terminated",
     "TlstapError",
     "Tracer",
+    "Undecoded",
     "VersionString",
     "hookimpl",
 ]
 
 _MODULES = {
+    "Allowance": "tlstap.protocols.memory",
+    "BodyFormat": "tlstap.protocols.body_formats",
+    "BodyOptions": "tlstap.protocols.body_formats",
+    "BodyReader": "tlstap.protocols.body_formats",
+    "Channel": "tlstap.protocols.base",
+    "Decoder": "tlstap.protocols.base",
     "ElfImage": "tlstap.discovery.elf",
     "Located": "tlstap.location",
+    "Missing": "tlstap.records",
     "NotLocatedError": "tlstap.errors",
+    "OutputOptions": "tlstap.sinks.base",
+    "Part": "tlstap.protocols.body_formats",
+    "Protocol": "tlstap.protocols.base",
+    "ProtocolMessage": "tlstap.records",
+    "Sink": "tlstap.sinks.base",
+    "SinkType": "tlstap.sinks.base",
+    "StreamBytes": "tlstap.protocols.base",
+    "Switch": "tlstap.protocols.base",
     "TlstapError": "tlstap.errors",
-    "hookimpl": "tlstap.hookspecs",
     "Tracer": "tlstap.tracer",
+    "Undecoded": "tlstap.records",
+    "hookimpl": "tlstap.hookspecs",
 }
 
 

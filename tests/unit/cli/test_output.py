@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.support.samples import NOW, connection
+from tests.support.samples import NOW, connection, request, response, whole
 
 from tlstap.cli.output import OutputArguments, open_output, options_for
 from tlstap.cli.values import byte_limit, kinds
@@ -112,6 +112,39 @@ def test_a_format_that_never_shows_what_is_asked_for_is_refused(tmp_path: Path) 
     ):
         raise AssertionError("was opened")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", ["json", "hex"])
+def test_a_format_without_a_summary_is_refused(name: str) -> None:
+    with (
+        pytest.raises(UsageError, match=f"^-f {name} has no summary; leave out --summary or -f {name}$"),
+        open_output(OutputArguments(format=name, summary=True), SINKS),
+    ):
+        raise AssertionError("was opened")
+
+
+def test_a_summary_shows_less_than_the_format() -> None:
+    arguments = OutputArguments(summary=True, only=frozenset({"open", "data"}))
+    shown = "handshake, http, lost, message"
+    with (
+        pytest.raises(
+            UsageError, match=f"^-f text --summary shows only {shown}; nothing of --only data,open$"
+        ),
+        open_output(arguments, SINKS),
+    ):
+        raise AssertionError("was opened")
+
+
+def test_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    of = connection()
+    with open_output(OutputArguments(summary=True), SINKS) as emitter:
+        emitter.write([Opened(of, of.process, NOW, True), *whole(of, request(), response())])
+    assert emitter.wants_messages
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1
+    assert shown.endswith(" → GET  https://example.com/index.html 200 text/plain     6 B 21.0 ms\n")
+    with open_output(OutputArguments(summary=True, only=frozenset({"lost"})), SINKS) as emitter:
+        assert not emitter.wants_messages
 
 
 def test_a_file_is_written_whole_and_closed(tmp_path: Path) -> None:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 
-from tests.support.samples import NOW, connection, process, rendered, request, response, whole
+from tests.support.samples import (
+    NOW,
+    connection,
+    exchange,
+    message,
+    process,
+    rendered,
+    request,
+    response,
+    whole,
+)
 
 from tlstap import schema
-from tlstap.records import Closed, Data, Opened, Record
+from tlstap.records import Closed, Data, Missing, Opened, Record
 from tlstap.sinks import jsonlines
 
 
@@ -39,6 +49,44 @@ def test_a_kind_left_out_keeps_its_number() -> None:
         ("http", 2),
         ("close", 3),
     ]
+
+
+def test_messages_of_other_protocols() -> None:
+    of = connection()
+    it = exchange(of, request=request(method="POST", target="/shop.Cart/Add"), body_format="grpc")
+    cut = [Missing("message", "over the limit", 3)]
+    lines = rendered(
+        jsonlines.SINK,
+        [
+            message(of, "grpc", "request", b"\x08\xff", details={"n": [1, None]}, exchange=it, stream_id=5),
+            message(of, "websocket", "text", b"caf\xc3", size=8, missing=cut, direction="read"),
+            message(of, "http2", "SETTINGS"),
+        ],
+        kinds=frozenset({"message"}),
+    ).splitlines()
+    events = [schema.event_adapter.validate_json(line) for line in lines]
+    assert all(isinstance(event, schema.MessageEvent) for event in events)
+    own = ("direction", "protocol", "type", "stream_id", "method", "target", "body", "body_encoding")
+    own += ("body_bytes", "details", "missing")
+    assert [[json.loads(line)[name] for name in own] for line in lines] == [
+        ["write", "grpc", "request", 5, "POST", "/shop.Cart/Add", "CP8=", "base64", 2, {"n": [1, None]}, []],
+        [
+            *("read", "websocket", "text", None, None, None, "caf", "utf-8", 8, {}),
+            [{"part": "message", "reason": "over the limit", "bytes": 3}],
+        ],
+        ["write", "http2", "SETTINGS", None, None, None, "", "utf-8", 0, {}, []],
+    ]
+    assert [json.loads(line)["seq"] for line in lines] == [0, 1, 2]
+
+
+def test_messages_are_safe_to_look_at() -> None:
+    evil = "\x1b[2J\x9b\u202e\udc9b"
+    sent = message(connection(), evil, evil, evil.encode("utf-8", "replace"), details={evil: evil})
+    line = rendered(jsonlines.SINK, [sent])
+    assert line.removesuffix("\n").isprintable()
+    # Half a surrogate pair can't be written: it is named.
+    named = evil.replace("\udc9b", "\\udc9b")
+    assert json.loads(line)["details"] == {named: named}
 
 
 def test_a_terminal_that_shows_the_lines_is_safe() -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-import unicodedata
 from textwrap import dedent
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.cells import cell_len
 from tests.support.samples import (
     MS,
@@ -34,7 +31,6 @@ from tlstap.records import (
     Handshake,
     HeadSeen,
     Lost,
-    MessageEnded,
     Missing,
     Opened,
     Record,
@@ -121,36 +117,6 @@ def test_a_server_reads_requests_and_writes_responses() -> None:
     assert shown.splitlines()[0].endswith("192.0.2.7:443 (server side)")
     assert shown.splitlines()[1] == "00:00:00.123 #3 ← GET /index.html HTTP/1.1"
     assert shown.splitlines()[3] == "00:00:00.123 #3 → HTTP/1.1 200 OK (20.0 ms)"
-
-
-def test_interleaved_streams_carry_their_tags_and_say_what_belongs_together() -> None:
-    of = connection(alpn="h2")
-    first = exchange(of, protocol="HTTP/2", stream_id=1, request=request(headers=[], body=bytearray(b"up\n")))
-    second = exchange(of, protocol="HTTP/2", stream_id=3, request=request(target="/b", headers=[]))
-    first.response, second.response = response(reason=""), response(reason="", status=404, headers=[])
-    records: list[Record] = [
-        HeadSeen(first, first.request, "write", NOW),
-        HeadSeen(second, second.request, "write", NOW),
-        MessageEnded(first, first.request, "write", NOW),
-        HeadSeen(first, first.response, "read", NOW),
-        HeadSeen(second, second.response, "read", NOW),
-        MessageEnded(first, first.response, "read", NOW),
-    ]
-    assert show(*records).split("\n", 1)[1] == expected("""
-        00:00:00.123 #3/1 → GET https://example.com/index.html HTTP/2
-        00:00:00.123 #3/3 → GET https://example.com/b HTTP/2
-
-        00:00:00.123 #3/1 → body of GET /index.html, 3 bytes
-            up
-
-        00:00:00.123 #3/1 ← HTTP/2 200 (20.0 ms)
-            Content-Type: text/plain
-
-        00:00:00.123 #3/3 ← HTTP/2 404 (to GET /b, 20.0 ms)
-
-        00:00:00.123 #3/1 ← body of 200 to GET /index.html, 6 bytes
-            hello
-    """)
 
 
 def test_connections_that_interleave_are_told_apart() -> None:
@@ -293,55 +259,6 @@ def test_a_stream_that_is_ascii_gets_ascii_arrows() -> None:
     assert " 10.0.0.2:51034 -> 192.0.2.7:443 " in lines[0]
     assert "00:00:00.123 #3 -> GET /index.html HTTP/1.1" in lines
     assert "00:00:00.143 #3 <- HTTP/1.1 200 OK (20.0 ms)" in lines
-
-
-def hostile(evil: str) -> list[Record]:
-    """Everything that a stranger can name, named `evil`."""
-    of = connection(
-        process=process(comm=evil, exe=f"/tmp/{evil}", container=evil),
-        library=library(name=evil, version=evil),
-        local=schema.Endpoint(address=evil, port=1),
-        sni=evil,
-        alpn=evil,
-        tls_version=evil,
-        cipher=evil,
-    )
-    headers = [(evil, evil), ("Content-Type", evil)]
-    body = bytearray(evil.encode("utf-8", "surrogatepass"))
-    asked = request(method=evil, target=evil, authority=evil, scheme=evil, headers=headers, body=body)
-    answered = response(reason=evil, headers=headers, body=body, trailers=headers)
-    it = exchange(of, protocol=evil, request=asked, response=answered, missing=[Missing("response", "lost")])
-    return [
-        Opened(of, of.process, NOW, True),
-        Handshake(of, of.process, NOW, 1, True),
-        *whole(of, asked, answered, protocol=evil),
-        *whole(of, asked, answered, protocol=evil, stream_id=1),
-        ExchangeEnded(it, NOW, False),
-        Undecoded(of, of.process, NOW, "read", 0, bytes(body)),
-        Data(of, of.process, NOW, "read", 0, len(body), bytes(body), evil, 1),
-        Lost(of, of.process, NOW, 1, 1, evil),
-    ]
-
-
-def dangerous(shown: str) -> set[str]:
-    """What a terminal would act on, apart from the line ends that tlstap itself writes."""
-    return {c for c in shown if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
-
-
-EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\x9b31m\u202e\u2028\x7f\udc9b\t[bold red]x[/]"
-
-
-@pytest.mark.parametrize("color", [False, True])
-def test_nothing_hostile_reaches_the_terminal(color: bool) -> None:
-    shown = SGR.sub("", show(*hostile(EVIL), color=color, width=80, kinds=None))
-    assert dangerous(shown) == set()
-    flat = re.sub(r"\n {4}", "", shown)
-    assert "\\x1b]0;owned\\x07\\x1b[2J\\r\\n\\x9b31m\\u202e\\u2028\\x7f\\udc9b\\t[bold red]x[/]" in flat
-
-
-@given(st.text(st.characters(), max_size=30))
-def test_no_name_whatever_reaches_the_terminal_raw(evil: str) -> None:
-    assert dangerous(show(*hostile(evil), width=80)) == set()
 
 
 def test_times_that_no_calendar_knows() -> None:

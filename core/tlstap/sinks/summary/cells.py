@@ -12,7 +12,7 @@ from tlstap.sinks.words import grpc
 from tlstap.sinks.words.brief import size, span
 from tlstap.sinks.words.http import UNKNOWN, full_url, head_seen, known, status
 from tlstap.sinks.words.missing import trouble
-from tlstap.sinks.words.parts import BodyParts, parts_count
+from tlstap.sinks.words.parts import BodyParts, Parts, parts_count
 
 NONE = "-"
 _SENT: dict[Direction, str] = {"write": "sent", "read": "received"}
@@ -22,6 +22,7 @@ def pair_cells(exchange: Exchange, parts: BodyParts, *, complete: bool) -> Pair:
     """An exchange that is over."""
     request, response = exchange.request, exchange.response
     seen = request is not None and head_seen(request)
+    found = parts.of(exchange)
     return Pair(
         method=escape(known(request.method)) if request is not None and seen else UNKNOWN,
         url=escape(full_url(request)) if request is not None and seen else UNKNOWN,
@@ -30,7 +31,8 @@ def pair_cells(exchange: Exchange, parts: BodyParts, *, complete: bool) -> Pair:
         content_type=escape(_content_type(response)) if response is not None else NONE,
         received=size(response.body_bytes) if response is not None else NONE,
         span=_span(request, response),
-        notes=_notes(exchange, parts, complete=complete),
+        notes=_notes(exchange, found, complete=complete),
+        grpc_status=None if response is None else found.grpc_status or grpc.status_of(response),
     )
 
 
@@ -40,10 +42,9 @@ def tally_words(tally: Tally) -> list[list[Segment]]:
     request = tally.exchange.request if tally.exchange is not None else None
     if request is not None and head_seen(request):
         words.append([("", escape(full_url(request)))])
-    words += [
-        [("", f"{count(tally.messages[way], 'message')} {_SENT[way]} ({size(tally.bytes[way])}),")]
-        for way in _SENT
-    ]
+    sent, received = tally.messages["write"], tally.messages["read"]
+    words.append([("", f"{count(sent, 'message')} sent ({size(tally.bytes['write'])}),")])
+    words.append([("", f"{received:,} received ({size(tally.bytes['read'])}),")])
     words.append([("note", span(tally.last_ns - tally.first_ns))])
     return words
 
@@ -77,20 +78,25 @@ def _span(request: Message | None, response: Message | None) -> str:
     return span(response.end_ns - request.start_ns)
 
 
-def _notes(exchange: Exchange, parts: BodyParts, *, complete: bool) -> list[list[Segment]]:
+def _notes(exchange: Exchange, parts: Parts, *, complete: bool) -> list[list[Segment]]:
     notes: list[list[Segment]] = []
     if exchange.pushed:
         notes.append([("note", "pushed")])
-    code = grpc.status_of(exchange.response) if exchange.response is not None else None
-    if code is not None:
-        style, text = grpc.status(code)
-        notes.append([(style, f"grpc {text}")])
-    counted = [(way, parts.of(exchange, way)) for way in _SENT]
-    # Most calls of gRPC have one message each way.
-    if any(number > 1 or (number and exchange.body_format != "grpc") for _, number in counted):
-        numbers = [f"{parts_count(exchange.body_format, n)} {_SENT[way]}" for way, n in counted if n]
-        notes.append([("note", ", ".join(numbers))])
+    counted = _counted(exchange, parts)
+    if counted:
+        notes.append([("note", counted)])
     what = trouble(exchange, complete=complete)
     if what:
         notes.append([("warning", f"! {what}")])
     return notes
+
+
+def _counted(exchange: Exchange, parts: Parts) -> str:
+    """How many messages the bodies consisted of; "" where that goes without saying."""
+    numbers = {way: parts.messages[way] for way in _SENT if way in parts.messages}
+    if exchange.body_format == "sse":
+        return parts_count("sse", sum(numbers.values())) if numbers else ""
+    if all(number <= 1 for number in numbers.values()):
+        # A plain call has one message each way.
+        return ""
+    return ", ".join([f"{parts_count(None, number)} {_SENT[way]}" for way, number in numbers.items()])

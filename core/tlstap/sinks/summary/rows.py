@@ -10,14 +10,16 @@ from rich.cells import cell_len
 from tlstap.records import Connection, Direction
 from tlstap.schema import Process
 from tlstap.sinks.base import OutputOptions
+from tlstap.sinks.escape import escape
 from tlstap.sinks.heading import arrows_for, clock, process_words, tag
 from tlstap.sinks.layout import Layout, Segment
+from tlstap.sinks.words import grpc
 from tlstap.sinks.words.brief import pad, shorten
 
 MAX_PROCESS, SHORT_PROCESS = 22, 15
 """Columns of a process's name and number."""
 MIN_URL = 12
-SMALL_URL = 30
+SMALL_URL = 20
 """To fewer columns a URL is not shortened for the sake of what stands behind the last column."""
 NARROW, WIDE = 100, 140
 """Columns of terminals: below the one, times are cut to seconds; from the other on, types are in full."""
@@ -52,6 +54,7 @@ class Pair:
     received: str
     span: str
     notes: list[list[Segment]] = field(default_factory=list)
+    grpc_status: str | None = None
 
 
 class Rows:
@@ -76,16 +79,18 @@ class Rows:
     def pair(self, time_ns: int, subject: Subject, pair: Pair) -> str:
         """The row of an exchange; what does not fit behind its last column stands below."""
         start = _joined([*self._start(time_ns, subject), ("method", pad(pair.method, _METHOD))])
+        content_type, notes = self._content_type(pair)
         end = _joined(
             [
                 (pair.status[0], pad(pair.status[1], _STATUS)),
-                ("", self._content_type(pair.content_type)),
+                content_type,
                 ("", f"{pair.received:>{_SIZE}}"),
                 ("note", f"{pair.span:>{_SPAN}}"),
             ]
         )
-        url = self._url(pair, _columns(start) + _columns(end) + 2)
-        return self._layout.words([[*start, ("", " "), *url, ("", " "), *end], *pair.notes])
+        notes = [*notes, *pair.notes]
+        url = self._url(pair, _columns(start) + _columns(end) + 2, sum(1 + _columns(note) for note in notes))
+        return self._layout.words([[*start, ("", " "), *url, ("", " "), *end], *notes])
 
     def _start(self, time_ns: int, subject: Subject) -> list[Segment]:
         mark, name = tag(subject.connection, subject.stream_id), process_words(subject.process)[0][0]
@@ -105,27 +110,42 @@ class Rows:
         style, text = clock(time_ns)
         return (style, text.partition(".")[0] if self._is_narrow else text)
 
-    def _url(self, pair: Pair, taken: int) -> list[Segment]:
-        """The URL and the size of what was sent, in the columns that the others leave: all but `taken`."""
+    def _url(self, pair: Pair, taken: int, notes: int) -> list[Segment]:
+        """The URL and the size of what was sent, in the columns that the others leave: all but `taken`.
+
+        :param notes: columns of what comes behind the last one, if there is room.
+        """
         url, sent = pair.url, f" ({pair.sent})" if pair.sent else ""
         if self._width is None:
             return [("request", url), ("note", sent)]
         room = self._width - taken
-        notes = sum(1 + _columns(note) for note in pair.notes)
         if room - notes >= SMALL_URL:
             room -= notes
-        room = max(room, MIN_URL + len(sent))
+        if room - len(sent) < MIN_URL:
+            sent, room = "", max(room, MIN_URL)
         if cell_len(url) + len(sent) > room:
             url = shorten(url.removeprefix(_SCHEME), room - len(sent), self._ellipsis)
         return [("request", url), ("note", pad(sent, room - cell_len(url)))]
 
-    def _content_type(self, content_type: str) -> str:
-        if self._width is None:
+    def _content_type(self, pair: Pair) -> tuple[Segment, list[list[Segment]]]:
+        """The type, and notes about it: the status of gRPC, of which the code fits into a short cell."""
+        content_type, code = pair.content_type, pair.grpc_status
+        style = "" if code is None else grpc.status_style(code)
+        if self._width is None or self._width >= WIDE:
+            notes = [] if code is None else [[(style, f"grpc {grpc.status(code)[1]}")]]
+            columns = 0 if self._width is None else _LONG_TYPE
+            return ("", pad(self._shorten(content_type, columns), columns)), notes
+        columns = _SHORT_TYPE if self._is_narrow else _TYPE
+        if code is not None:
+            name = grpc.status_name(code) if code != "0" else ""
+            cell = shorten(f"grpc {escape(code)}", columns, self._ellipsis)
+            return (style, pad(cell, columns)), [[(style, name)]] if name else []
+        return ("", pad(self._shorten(content_type, columns), columns)), []
+
+    def _shorten(self, content_type: str, columns: int) -> str:
+        if not columns or len(content_type) <= columns:
             return content_type
-        columns = _SHORT_TYPE if self._is_narrow else _TYPE if self._width < WIDE else _LONG_TYPE
-        if len(content_type) > columns:
-            content_type = content_type.rpartition("/")[2]
-        return pad(shorten(content_type, columns, self._ellipsis), columns)
+        return shorten(content_type.rpartition("/")[2], columns, self._ellipsis)
 
     @property
     def _is_narrow(self) -> bool:

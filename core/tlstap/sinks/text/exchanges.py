@@ -55,8 +55,8 @@ class ExchangeText:
     def ended(self, record: MessageEnded) -> None:
         """A message is complete: its body, unless the messages in it were shown, and its trailers."""
         page, exchange, message = self._page, record.exchange, record.message
-        parts = self._parts.of(exchange, record.direction)
-        if parts:
+        parts = self._parts.of(exchange).messages.get(record.direction)
+        if parts is not None:
             self._parts_ended(record, parts)
             return
         if not message.body and not message.trailers:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import chain
 
 from tlstap.records import ProtocolMessage
 from tlstap.sinks.base import OutputOptions
-from tlstap.sinks.content import content_lines
 from tlstap.sinks.escape import escape
 from tlstap.sinks.heading import count
 from tlstap.sinks.layout import Segment
 from tlstap.sinks.text.connections import ConnectionText
+from tlstap.sinks.text.contents import heading_words, is_close, lines_below
 from tlstap.sinks.text.page import Page
-from tlstap.sinks.words import control, protobuf
-from tlstap.sinks.words.details import Details, json_lines, split
+from tlstap.sinks.words import control
 from tlstap.sinks.words.http import head_seen, reference
-from tlstap.sinks.words.missing import missing_words
 from tlstap.sinks.words.parts import BodyParts, is_part
-
-GRPC = "grpc"
-"""The protocol of which a message may be decoded in the details."""
 
 
 class MessageText:
@@ -48,47 +42,28 @@ class MessageText:
             return
         self._parts.add(record)
         page, exchange = self._page, record.exchange
+        mark = page.mark(record.direction)
         self._connections.announce(record.connection, record.process, record.time_ns)
-        lines: chain[list[Segment]] | None = None
         if record.protocol == control.PROTOCOL:
-            what = control.words(record)
-        else:
-            words, rest = split(_shown_as_words(record))
-            what = _heading(record, words)
-            request = exchange.request if exchange is not None else None
-            if request is not None and page.exchange is not exchange and head_seen(request):
-                what.append(("note", f" ({reference(request)})"))
-            if rest or record.payload or record.details or record.missing:
-                lines = chain(json_lines(rest, self._options) if rest else (), self._content(record))
-        what.insert(0, page.mark(record.direction))
-        page.block(record.time_ns, record.connection, what, lines, record.stream_id)
-        if exchange is not None:
-            page.about(exchange)
-
-    def _content(self, record: ProtocolMessage) -> Iterator[list[Segment]]:
-        details = record.details if record.protocol == GRPC else {}
-        if "message" in details:
-            yield from json_lines(details["message"], self._options)
-        elif "fields" in details:
-            yield from protobuf.field_lines(details["fields"], self._options)
-        else:
-            yield from content_lines(record.payload, self._options)
-        for item in record.missing:
-            yield [("warning", f"[{missing_words(item)}]")]
-
-
-def _shown_as_words(record: ProtocolMessage) -> Details:
-    """The details, apart from those that are the content."""
-    if record.protocol != GRPC:
-        return record.details
-    return {name: value for name, value in record.details.items() if name not in ("message", "fields")}
+            page.block(record.time_ns, record.connection, [mark, *control.words(record)])
+            return
+        words, rest = heading_words(record)
+        what = [mark, *_heading(record, words)]
+        request = exchange.request if exchange is not None else None
+        if request is not None and page.exchange is not exchange and head_seen(request):
+            what.append(("note", f" ({reference(request)})"))
+        lines = lines_below(record, rest, self._options)
+        first = next(lines, None)
+        below = None if first is None else chain([first], lines)
+        page.block(record.time_ns, record.connection, what, below, record.stream_id)
+        page.about(exchange)
 
 
 def _heading(record: ProtocolMessage, words: list[str]) -> list[Segment]:
-    what: list[Segment] = [
+    """Protocol and type, the size of the content, and what else there is to say."""
+    if not words or (record.size and not is_close(record)):
+        words = [count(record.size, "byte"), *words]
+    return [
         ("request", escape(f"{record.protocol} {record.type}".rstrip())),
-        ("note", f", {count(record.size, 'byte')}"),
+        ("note", "".join([f", {word}" for word in words])),
     ]
-    if words:
-        what.append(("", f" {' '.join(words)}"))
-    return what

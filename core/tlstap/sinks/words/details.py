@@ -45,15 +45,24 @@ def _word(key: str, value: JsonValue) -> str | None:
         case str():
             if len(value) > MAX_WORD:
                 return None
-            shown = value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-        case bool() | int() | float():
-            shown = json.dumps(value)
-        case _:
+            shown = value if _PLAIN.fullmatch(value) else _json(value)
+        case list() | dict() if len(value) > MAX_WORDS:
             return None
+        case _:
+            shown = _json(value)
+            if len(shown) > MAX_WORD:
+                return None
     return escape(f"{key}={shown}")
 
 
 def json_lines(value: JsonValue, options: OutputOptions) -> Iterator[list[Segment]]:
     """A value as indented JSON."""
-    text = json.dumps(value, ensure_ascii=False)
-    return content_lines(text.encode("utf-8", "backslashreplace"), options)
+    return content_lines(_json(value).encode("utf-8", "backslashreplace"), options)
+
+
+def _json(value: JsonValue) -> str:
+    """JSON, also of what a plugin should not have put into it."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=repr)
+    except (ValueError, RecursionError):
+        return '"[nested too deeply]"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from tlstap.records import Exchange, Message, UnknownHeader
@@ -85,13 +86,12 @@ def status(message: Message) -> Segment:
 
 def header_lines(message: Message) -> Iterator[list[Segment]]:
     """The headers, one a line, those that are not known at their places."""
-    unknown = sorted(message.unknown_headers, key=lambda header: header.position, reverse=True)
+    unknown = deque(sorted(message.unknown_headers, key=lambda header: header.position))
     for position, (name, value) in enumerate(message.headers):
-        while unknown and unknown[-1].position <= position:
-            yield _unknown_header(unknown.pop())
+        while unknown and unknown[0].position <= position:
+            yield _unknown_header(unknown.popleft())
         yield header(name, value)
-    while unknown:
-        yield _unknown_header(unknown.pop())
+    yield from map(_unknown_header, unknown)
 
 
 def header(name: str, value: str) -> list[Segment]:

@@ -1,9 +1,12 @@
-"""How many messages were found in the bodies of exchanges that are not over."""
+"""What was found in the bodies of exchanges that are not over."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from tlstap.records import Direction, Exchange, ProtocolMessage
 from tlstap.sinks.heading import count
+from tlstap.sinks.words import grpc
 
 MAX_EXCHANGES = 65_536
 """Exchanges of which the messages are counted; the oldest are forgotten."""
@@ -19,29 +22,43 @@ def parts_count(protocol: str | None, number: int) -> str:
     return count(number, "event" if protocol == "sse" else "message")
 
 
+@dataclass(slots=True)
+class Parts:
+    """What was found in an exchange's bodies: messages by direction, and the status of gRPC-Web.
+
+    A direction is there once anything was found in its body.
+    """
+
+    messages: dict[Direction, int] = field(default_factory=dict)
+    grpc_status: str | None = None
+
+
 class BodyParts:
-    """Counts messages in bodies, for each exchange and direction. What it keeps is bounded."""
+    """Counts messages in bodies. What it keeps is bounded."""
 
     def __init__(self) -> None:
-        self._counts: dict[Exchange, dict[Direction, int]] = {}
+        self._exchanges: dict[Exchange, Parts] = {}
 
     def add(self, record: ProtocolMessage) -> None:
         """Count a message, if it is part of a body."""
         exchange = record.exchange
         if exchange is None or not is_part(record):
             return
-        counts = self._counts.get(exchange)
-        if counts is None:
-            if len(self._counts) >= MAX_EXCHANGES:
-                del self._counts[next(iter(self._counts))]
-            counts = self._counts[exchange] = {"write": 0, "read": 0}
-        counts[record.direction] += 1
+        parts = self._exchanges.get(exchange)
+        if parts is None:
+            if len(self._exchanges) >= MAX_EXCHANGES:
+                del self._exchanges[next(iter(self._exchanges))]
+            parts = self._exchanges[exchange] = Parts()
+        trailers = grpc.web_trailers(record)
+        if trailers is not None:
+            parts.grpc_status = grpc.find_status(trailers)
+        number = parts.messages.get(record.direction, 0)
+        parts.messages[record.direction] = number + (trailers is None)
 
-    def of(self, exchange: Exchange, direction: Direction) -> int:
-        """How many messages were found in the exchange's body of that direction."""
-        counts = self._counts.get(exchange)
-        return 0 if counts is None else counts[direction]
+    def of(self, exchange: Exchange) -> Parts:
+        """What was found in the exchange's bodies."""
+        return self._exchanges.get(exchange) or Parts()
 
     def forget(self, exchange: Exchange) -> None:
         """The exchange is over."""
-        self._counts.pop(exchange, None)
+        self._exchanges.pop(exchange, None)

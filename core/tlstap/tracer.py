@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,8 @@ from tlstap.convert import DECODED_KINDS, KIND_OF, to_event
 from tlstap.discovery.given import GivenAddress
 from tlstap.errors import UsageError
 from tlstap.pipeline import Passthrough, Pipeline
+from tlstap.protocols.body_formats import BodyOptions
+from tlstap.protocols.grpc.protosets import read_protosets
 from tlstap.records import Record
 from tlstap.registry import Registry
 from tlstap.tracing.filters import Filters
@@ -38,8 +41,9 @@ class Tracer:
     :param buffer_bytes: size of the buffer between kernel and tlstap, a power of two.
     :param no_plugins: names of plugins not to load.
     :param addresses: "FILE:FUNCTION=ADDRESS" for functions that tlstap does not find in a stripped file.
+    :param protosets: files with a FileDescriptorSet, by which messages of gRPC are decoded.
     :param on_message: called with lines about what is found, or can't be traced, while tracing.
-    :raises TlstapError: from `with`, if tracing can't begin.
+    :raises TlstapError: from `with`, if tracing can't begin; UsageError at once, if an argument is wrong.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Tracer:
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         no_plugins: Collection[str] = (),
         addresses: Collection[str] = (),
+        protosets: Collection[str | Path] = (),
         on_message: Callable[[str], None] = lambda line: None,
     ) -> None:
         for kind in kinds or ():
@@ -71,7 +76,7 @@ class Tracer:
         given = tuple(GivenAddress.parse(text) for text in addresses)
         options = Options(filters, duration, buffer_bytes, tuple(command), given=given)
         self._kinds = None if kinds is None else frozenset(kinds)
-        self._registry = Registry.load(no_plugins)
+        self._registry = Registry.load(no_plugins, body_options=BodyOptions(read_protosets(protosets)))
         self._session = Session(self._registry, options, on_message)
         self._on_message = on_message
 

@@ -11,6 +11,7 @@ from tlstap.cli.command import Command
 from tlstap.cli.messages import say
 from tlstap.cli.output import OutputArguments, open_output, output_options
 from tlstap.cli.progress import progress
+from tlstap.cli.protoset import protoset_option
 from tlstap.errors import CaptureError
 from tlstap.sinks.escape import escape
 
@@ -31,16 +32,19 @@ READ_SIZE = 1 << 18
     ],
 )
 @click.argument("file", type=click.Path(allow_dash=True))
+@protoset_option
 @output_options
 @click.option("--no-plugin", metavar="NAME", multiple=True, help="Don't load this plugin. Repeatable.")
-def command(file: str, output: OutputArguments, no_plugin: tuple[str, ...]) -> int:
+def command(
+    file: str, protosets: tuple[str, ...], output: OutputArguments, no_plugin: tuple[str, ...]
+) -> int:
     """Decode a capture that was saved with -f json. `-` reads it from stdin.
 
     HTTP is decoded anew from the data events, so a capture that was saved with --only http shows nothing.
     """
     from tlstap.cli.loading import load_registry
 
-    registry = load_registry(no_plugin)
+    registry = load_registry(no_plugin, protosets)
     descriptor, size = _open(file)
     try:
         _replay(file, descriptor, size, output, registry)

@@ -16,6 +16,7 @@ from tlstap.cli.looking import LookingInto
 from tlstap.cli.messages import say
 from tlstap.cli.output import OutputArguments, open_output, output_options
 from tlstap.cli.progress import progress
+from tlstap.cli.protoset import protoset_option
 from tlstap.cli.values import byte_size, given_addresses, names, users
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ TERMINATED = 128 + signal.SIGTERM
     metavar="FILE:FUNCTION=ADDRESS",
     help="Where a function is that tlstap does not find in a stripped file. Repeatable.",
 )
+@protoset_option
 @output_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -104,6 +106,7 @@ def command(
     attach: str,
     sockets: str,
     given: tuple[GivenAddress, ...],
+    protosets: tuple[str, ...],
     output: OutputArguments,
     command: tuple[str, ...],
 ) -> int:
@@ -128,7 +131,7 @@ def command(
         sockets=None if sockets == "auto" else (Sockets[sockets.upper()],),
         given=given,
     )
-    return trace(load_registry(no_plugin), options, output)
+    return trace(load_registry(no_plugin, protosets), options, output)
 
 
 def trace(registry: Registry, options: Options, output: OutputArguments) -> int:

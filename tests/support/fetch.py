@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.support import bun, gnutls, node, nss, openssl
+from tests.support import bun, gnutls, http2_cases, node, nss, openssl
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
         print(f"Thunderbird's NSS in {nss.thunderbird()}")
         print(f"libcurl with NSS in {nss.curl_nss().root}")
         print(f"Node.js {node.VERSION} in {node.available().folder}")
+        print(f"Test cases of HTTP/2 decoders in {http2_cases.available()}")
         print(f"Bun {bun.VERSION} in {bun.available()}")
     except RuntimeError as error:
         sys.exit(str(error))

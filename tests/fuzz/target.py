@@ -1,0 +1,39 @@
+"""`python -m tests.fuzz.target NAME [libFuzzer's options] [folders]`: fuzzes one target. See run.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+import atheris
+
+with atheris.instrument_imports(
+    include=["tlstap.protocols", "tlstap.streams", "h11", "hpack", "hyperframe", "wsproto"]
+):
+    from tests.fuzz.harness import check
+    from tests.fuzz.targets import TARGETS
+
+from tests.fuzz.run import SECONDS_PER_MIB
+
+
+def main() -> None:
+    """Fuzz until the time is over, or something is found."""
+    name, options = sys.argv[1], sys.argv[2:]
+    target = TARGETS[name]
+
+    def one(data: bytes) -> None:
+        check(target, data, seconds=SECONDS_PER_MIB)
+
+    with tempfile.NamedTemporaryFile("w", suffix=".dict") as dictionary:
+        for word in target.dictionary:
+            dictionary.write('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n')
+        dictionary.flush()
+        given = [f"-dict={dictionary.name}"] if target.dictionary else []
+        atheris.Setup([sys.argv[0], *given, *options], one)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)

@@ -142,7 +142,9 @@ def test_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert emitter.wants_messages
     shown = capsys.readouterr().out
     assert shown.count("\n") == 1
-    assert shown.endswith(" → GET  https://example.com/index.html 200 text/plain     6 B 21.0 ms\n")
+    assert shown.endswith(
+        " → GET  https://example.com/index.html           200 text/plain           6 B 21.0 ms\n"
+    )
     with open_output(OutputArguments(summary=True, only=frozenset({"lost"})), SINKS) as emitter:
         assert not emitter.wants_messages
 

@@ -81,19 +81,19 @@ def several(of: Connection) -> list[Record]:
 
 def test_pairs_in_a_pipe() -> None:
     assert show(*several(connection())) == expected(f"""
-        00:00:00.144 #3/1  curl[4242] → GET  https://example.com/index.html 200 application/json 45.7 kB 21.0 ms
-        00:00:00.144 #3/15 curl[4242] → POST https://example.com/upload (1.23 kB) 201 -     0 B  1.50 s
-        00:00:00.144 #3/17 curl[4242] → GET  https://example.com/{"long/" * 20}page.html 301 text/html     6 B 21.0 ms
-        00:00:00.144 #3    curl[4242] → GET  https://example.com/index.html 404 text/html     6 B 21.0 ms
+        00:00:00.144 #3/1  curl[4242] → GET  https://example.com/index.html           200 application/json 45.7 kB 21.0 ms
+        00:00:00.144 #3/15 curl[4242] → POST https://example.com/upload (1.23 kB)     201 -                    0 B  1.50 s
+        00:00:00.144 #3/17 curl[4242] → GET  https://example.com/{"long/" * 20}page.html 301 text/html            6 B 21.0 ms
+        00:00:00.144 #3    curl[4242] → GET  https://example.com/index.html           404 text/html            6 B 21.0 ms
     """)  # noqa: E501
 
 
 def test_pairs_on_a_wide_terminal() -> None:
     assert show(*several(connection()), width=150) == expected("""
-        00:00:00.144 #3/1  curl[4242] → GET  https://example.com/index.html                                       200 application/json         45.7 kB 21.0 ms
-        00:00:00.144 #3/15 curl[4242] → POST https://example.com/upload (1.23 kB)                                 201 -                            0 B  1.50 s
-        00:00:00.144 #3/17 curl[4242] → GET  example.com/long/long/long/long/lo…ong/long/long/long/long/page.html 301 text/html                    6 B 21.0 ms
-        00:00:00.144 #3    curl[4242] → GET  https://example.com/index.html                                       404 text/html                    6 B 21.0 ms
+        00:00:00.144 #3/1  curl[4242] → GET  https://example.com/index.html                                               200 application/json 45.7 kB 21.0 ms
+        00:00:00.144 #3/15 curl[4242] → POST https://example.com/upload (1.23 kB)                                         201 -                    0 B  1.50 s
+        00:00:00.144 #3/17 curl[4242] → GET  example.com/long/long/long/long/long/l…ng/long/long/long/long/long/page.html 301 text/html            6 B 21.0 ms
+        00:00:00.144 #3    curl[4242] → GET  https://example.com/index.html                                               404 text/html            6 B 21.0 ms
     """)  # noqa: E501
 
 
@@ -119,8 +119,8 @@ def test_colours_are_those_of_the_other_text() -> None:
     [row] = show(stream(connection(), 1), color=True).splitlines()
     assert row == (
         "\x1b[2m00:00:00.144\x1b[0m \x1b[1;33m#3/1 \x1b[0m \x1b[1mcurl[4242]\x1b[0m \x1b[1;36m→\x1b[0m "
-        "\x1b[1;35mGET \x1b[0m \x1b[1mhttps://example.com/index.html\x1b[0m \x1b[1;32m200\x1b[0m text/plain "
-        "    6 B \x1b[2m21.0 ms\x1b[0m"
+        "\x1b[1;35mGET \x1b[0m \x1b[1mhttps://example.com/index.html\x1b[0m           "
+        "\x1b[1;32m200\x1b[0m text/plain           6 B \x1b[2m21.0 ms\x1b[0m"
     )
 
 
@@ -135,12 +135,17 @@ def test_columns_grow_with_what_was_seen() -> None:
     shown = show(ended(connection()), stream(long, 2021), ended(connection()), width=140).splitlines()
     assert [line.index("→ GET") for line in shown] == [30, 48, 48]
     assert shown[1].startswith("00:00:00.144 #12345/2021 tls-renegot…r[1234567] → GET  ")
-    assert [line.index("200") for line in shown] == [96, 96, 96]
+    assert [line.index("200") for line in shown] == [104, 104, 104]
 
 
-def row(record: Record, **options: Any) -> str:
+def squeezed(*records: Record, **options: Any) -> list[str]:
+    """The rows without the spaces that align them."""
+    return [" ".join(line.split()) for line in show(*records, **options).splitlines()]
+
+
+def row(record: Record) -> str:
     """What follows the method and the URL."""
-    [line] = show(record, **options).splitlines()
+    [line] = squeezed(record)
     return line.partition(" https://example.com/index.html ")[2]
 
 
@@ -148,25 +153,23 @@ def test_what_is_wrong_with_an_exchange() -> None:
     of = connection()
     lost = [Missing("response body", "lost", 5), Missing("request headers", "not seen")]
     assert row(ended(of, missing=lost)) == (
-        "200 text/plain     6 B 21.0 ms "
-        "! incomplete: 5 bytes of the response body lost; request headers not seen"
+        "200 text/plain 6 B 21.0 ms ! incomplete: 5 bytes of the response body lost; request headers not seen"
     )
     no_answer = [Missing("response", "unfinished")]
     assert row(ended(of, response=None, missing=no_answer, reset="CANCEL by the client")) == (
-        "-   -       -       - ! reset: CANCEL by the client"
+        "- - - - ! reset: CANCEL by the client"
     )
     unfinished = response(end_ns=None)
-    assert row(ended(of, response=unfinished)) == "200 text/plain     6 B       -"
-    assert row(ended(of, response=response(status=None, headers=[]))) == "[unknown] -     6 B 21.0 ms"
-    assert row(ended(of, pushed=True)) == "200 text/plain     6 B 21.0 ms pushed"
+    assert row(ended(of, response=unfinished)) == "200 text/plain 6 B -"
+    assert row(ended(of, response=response(status=None, headers=[]))) == "[unknown] - 6 B 21.0 ms"
+    assert row(ended(of, pushed=True)) == "200 text/plain 6 B 21.0 ms pushed"
 
 
 def test_a_request_that_was_not_seen() -> None:
     lacks = [Missing("request", "not seen")]
-    [line] = show(ended(connection(), request=None, missing=lacks)).splitlines()
+    [line] = squeezed(ended(connection(), request=None, missing=lacks))
     assert line == (
-        "00:00:00.144 #3    curl[4242] → [unknown] [unknown] 200 text/plain     6 B       - "
-        "! incomplete: request not seen"
+        "00:00:00.144 #3 curl[4242] → [unknown] [unknown] 200 text/plain 6 B - ! incomplete: request not seen"
     )
 
 
@@ -198,8 +201,8 @@ def test_grpc_has_its_status_beside() -> None:
         ("99", "grpc 99", "grpc 99", ""),
     ):
         over = ExchangeEnded(called(of, code), NOW, True)
-        assert show(over).endswith(f" (9 B) 200 application/grpc     6 B 21.0 ms {wide}\n")
-        assert show(over, width=150).endswith(f" 200 application/grpc             6 B 21.0 ms {wide}\n")
+        assert squeezed(over)[0].endswith(f" (9 B) 200 application/grpc 6 B 21.0 ms {wide}")
+        assert show(over, width=150).endswith(f" 200 application/grpc     6 B 21.0 ms {wide}\n")
         assert show(over, width=110).endswith(f" 200 {short:<12}     6 B 21.0 ms{note}\n")
     assert "\x1b[1;31mgrpc 5 NOT_FOUND\x1b[0m\n" in show(
         ExchangeEnded(called(of, "5"), NOW, True), color=True
@@ -232,7 +235,7 @@ def test_messages_of_bodies_are_counted() -> None:
         *[ExchangeEnded(it, NOW, True) for it in (streaming, unary, events)],
     ]
     first, second, third = show(*records).splitlines()
-    assert first.endswith(" grpc 0 OK 1 message sent, 1,200 messages received")
+    assert first.endswith(" grpc 0 OK 1 message sent, 1,200 received")
     assert second.endswith(" grpc 0 OK")
     assert third.endswith(" 200 text/event-stream     6 B 21.0 ms 1 event")
 
@@ -254,7 +257,7 @@ def test_a_websocket_in_one_row_when_both_ends_have_closed_it() -> None:
     closed = message(of, "websocket", "close", exchange=it, time_ns=NOW + 2600 * MS)
     later = message(of, "websocket", "text", b"late", exchange=it)
     assert show(*records, closed, later) == expected("""
-        00:00:00.123 #3    curl[4242] → GET  https://example.com/chat 101 -     6 B 21.0 ms
+        00:00:00.123 #3    curl[4242] → GET  https://example.com/chat                 101 -                    6 B 21.0 ms
         00:00:02.723 #3    curl[4242] → websocket https://example.com/chat 1 message sent (1.00 kB), 2 received (42 B), 2.60 s
         00:00:00.123 #3    curl[4242] → websocket https://example.com/chat 1 message sent (4 B), 0 received (0 B), 0.00 ms
     """)  # noqa: E501
@@ -269,11 +272,11 @@ def test_a_websocket_of_http2_is_over_with_its_stream() -> None:
         message(of, "websocket", "text", b"other", stream_id=9),
         ExchangeEnded(it, NOW + MS, True),
     ]
-    assert show(*records).splitlines() == [
-        "00:00:00.124 #3/7  curl[4242] → CONNECT https://example.com/chat 200 -     6 B 21.0 ms",
-        "00:00:00.124 #3/7  curl[4242] → websocket https://example.com/chat 1 message sent (5 B), "
+    assert squeezed(*records) == [
+        "00:00:00.124 #3/7 curl[4242] → CONNECT https://example.com/chat 200 - 6 B 21.0 ms",
+        "00:00:00.124 #3/7 curl[4242] → websocket https://example.com/chat 1 message sent (5 B), "
         "0 received (0 B), 0.00 ms",
-        "00:00:00.124 #3/9  curl[4242] → websocket 1 message sent (5 B), 0 received (0 B), 0.00 ms",
+        "00:00:00.124 #3/9 curl[4242] → websocket 1 message sent (5 B), 0 received (0 B), 0.00 ms",
     ]
 
 
@@ -356,7 +359,7 @@ def test_a_role_that_tls_does_not_tell_is_seen_from_requests(direction: Any, arr
 def test_a_server_has_its_arrow() -> None:
     nginx = connection(process=process(comm="nginx", exe="/usr/sbin/nginx"), role="server")
     assert show(ended(nginx)).startswith(
-        "00:00:00.144 #3    nginx[4242] ← GET  https://example.com/index.html 200 "
+        "00:00:00.144 #3    nginx[4242] ← GET  https://example.com/index.html "
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlstap.records import Direction, Exchange, Message
+from tlstap.records import Exchange, Message
 from tlstap.sinks.escape import escape
 from tlstap.sinks.heading import count
 from tlstap.sinks.layout import Segment
@@ -15,7 +15,6 @@ from tlstap.sinks.words.missing import trouble
 from tlstap.sinks.words.parts import BodyParts, Parts, parts_count
 
 NONE = "-"
-_SENT: dict[Direction, str] = {"write": "sent", "read": "received"}
 
 
 def pair_cells(exchange: Exchange, parts: BodyParts, *, complete: bool) -> Pair:
@@ -93,10 +92,8 @@ def _notes(exchange: Exchange, parts: Parts, *, complete: bool) -> list[list[Seg
 
 def _counted(exchange: Exchange, parts: Parts) -> str:
     """How many messages the bodies consisted of; "" where that goes without saying."""
-    numbers = {way: parts.messages[way] for way in _SENT if way in parts.messages}
+    sent, received = parts.messages.get("write", 0), parts.messages.get("read", 0)
     if exchange.body_format == "sse":
-        return parts_count("sse", sum(numbers.values())) if numbers else ""
-    if all(number <= 1 for number in numbers.values()):
-        # A plain call has one message each way.
-        return ""
-    return ", ".join([f"{parts_count(None, number)} {_SENT[way]}" for way, number in numbers.items()])
+        return parts_count("sse", sent + received) if parts.messages else ""
+    # A plain call has one message each way.
+    return f"{count(sent, 'message')} sent, {received:,} received" if max(sent, received) > 1 else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from hyperframe.frame import DataFrame
 from tests.support import http2
+from tests.support.all_formats import FORMATS, SUMMARY, check_same, in_format
 from tests.support.certificates import Certificates
 from tests.support.ends import plain_environment, start_waiting
 from tests.support.exchanges import check_http2
@@ -19,7 +22,7 @@ from tests.support.forty import forty_files
 from tests.support.http2_peer import SECONDS, Stream
 from tests.support.http2_server import run_http2_server
 from tests.support.nginx import JSON, POSTED, TEXT, UPLOADED, Nginx, big_file
-from tests.support.tracer import Tracer
+from tests.support.tracer import TLSTAP, Tracer
 from tests.support.traffic import Traced, connections, http_events, losses
 
 PART = 8 << 20
@@ -198,3 +201,22 @@ def test_upstream_over_tls(tlstap_all_formats: RunTlstap, nginx: Nginx, tmp_path
     # Both ends of each of nginx's connections to itself were shown.
     assert sorted(end.ports for end in upstream) == sorted((end.ports[1], end.ports[0]) for end in upstream)
     assert sorted(end.written for end in upstream) == sorted(end.read for end in upstream)
+
+
+def test_replay_in_each_format(tlstap_all_formats: RunTlstap, nginx: Nginx, tmp_path: Path) -> None:
+    """As users ask for it; also only what was decoded, numbered as before."""
+    wanted = [
+        Wanted(f"/forty/{name}", (), "GET", b"", 200, content) for name, content in forty_files().items()
+    ]
+    capture = fetch(tlstap_all_formats, nginx, tmp_path, wanted).tracer.output
+    options = {name: ["-f", name] for name in FORMATS} | {SUMMARY: ["--summary"]}
+    for name, own in options.items():
+        replayed = tmp_path / f"replayed.{name}"
+        subprocess.run([TLSTAP, "replay", capture, *own, "-o", replayed], check=True, timeout=60)
+        check_same(in_format(capture, name), replayed)
+    only = ("-f", "json", "--only", "http,message")
+    shown = subprocess.run([TLSTAP, "replay", capture, *only], check=True, timeout=60, capture_output=True)
+    lines = capture.read_bytes().splitlines()
+    decoded = [line for line in lines if json.loads(line)["kind"] in ("http", "message")]
+    assert len(decoded) > 2 * 10
+    assert shown.stdout.splitlines() == decoded

@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -21,8 +22,10 @@ from tlstap.sinks import builtin
 from tlstap.sinks.base import OutputOptions, Sink, SinkType
 
 NAME = "tests-all"
-FORMATS = {sink.name: sink for sink in builtin.tlstap_sinks() if sink.name != "hex"}
-"""All that show messages."""
+SINKS = {sink.name: sink for sink in builtin.tlstap_sinks()}
+SUMMARY = "summary"
+FORMATS = (*(name for name in SINKS if name != "hex"), SUMMARY)
+"""All that show messages, and the summary, which is text with an option."""
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -33,13 +36,14 @@ class AllFormats(Sink):
         path = Path(f"/proc/self/fd/{stream.fileno()}").readlink()
         self._streams: list[TextIO] = []
         self._sinks: list[Sink] = []
-        for name, sink_type in FORMATS.items():
+        for name in FORMATS:
             if name == "json":
                 own = stream
             else:
                 own = in_format(path, name).open("w", encoding="utf-8", newline="\n")
                 self._streams.append(own)
-            self._sinks.append(sink_type.create(own, options))
+            sink_type = SINKS["text" if name == SUMMARY else name]
+            self._sinks.append(sink_type.create(own, replace(options, summary=name == SUMMARY)))
 
     def write(self, record: Record, seq: int) -> None:
         for sink in self._sinks:

@@ -63,10 +63,11 @@ class Http2Server:
         # Browsers open connections that they don't use then.
         with contextlib.suppress(OSError):
             tls = self._context.wrap_socket(plain, server_side=True)
-            head = b""
-            while not (PREFACE.startswith(head) or b"\r\n\r\n" in head):
-                head += tls.recv(65536)
-            if PREFACE.startswith(head):
+            head = piece = tls.recv(65536)
+            while piece and not (PREFACE.startswith(head[:24]) or b"\r\n\r\n" in head):
+                piece = tls.recv(65536)
+                head += piece
+            if PREFACE.startswith(head[:24]):
                 self._begin(Peer(tls, self._handler), head)
             else:
                 self._upgrade(tls, head)

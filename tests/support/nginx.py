@@ -75,7 +75,11 @@ _SERVER = """    server {{
             proxy_set_header Content-Length "";
             proxy_http_version 1.1;
         }}
-        location ^~ /forty/ {{ gzip on; gzip_types text/css text/javascript application/json; }}
+        location ^~ /forty/ {{
+            gzip on;
+            gzip_types text/css text/javascript application/json;
+            add_header Client "$remote_addr $remote_port";
+        }}
         location = /br.txt {{ types {{ }} default_type text/plain; add_header Content-Encoding br; }}
         location /forward/ {{
             proxy_pass https://127.0.0.1:{upstream}/;

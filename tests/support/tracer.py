@@ -29,7 +29,10 @@ def read_events(path: Path) -> list[schema.Event]:
 
 @dataclass
 class Tracer:
-    """A running tlstap. `events` and `seconds_to_stop` are there once it has ended."""
+    """A running tlstap. `events` and `seconds_to_stop` are there once it has ended.
+
+    `has_events`: the output is JSON lines.
+    """
 
     process: subprocess.Popen[str]
     output: Path
@@ -37,6 +40,7 @@ class Tracer:
     events: list[schema.Event] = field(default_factory=list)
     stop_signal: signal.Signals = signal.SIGTERM
     seconds_to_stop: float = 0.0
+    has_events: bool = True
 
     def wait_ready(self) -> None:
         """Wait for the line that says what is traced; all later traffic is seen."""
@@ -77,7 +81,8 @@ class Tracer:
         self.seconds_to_stop = time.monotonic() - began
         assert status == 0, f"tlstap's exit status is {status}: {self.messages}"
         assert not any("Traceback" in line for line in self.messages), self.messages
-        self.events = read_events(self.output)
+        if self.has_events:
+            self.events = read_events(self.output)
 
 
 @contextlib.contextmanager
@@ -86,11 +91,13 @@ def run_tlstap(
     *arguments: str | int | Path,
     stop: signal.Signals = signal.SIGTERM,
     output_format: str = "json",
+    has_events: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Tracer]:
     """Run `tlstap trace -f json -o OUTPUT ARGUMENTS` around the block, which starts when it is ready.
 
-    :param output_format: instead of json; one that writes JSON lines to OUTPUT as well.
+    :param output_format: instead of json.
+    :param has_events: it writes JSON lines, too.
     """
     command = [TLSTAP, "trace", "-f", output_format, "-o", output, *arguments]
     process = subprocess.Popen(
@@ -100,7 +107,7 @@ def run_tlstap(
         text=True,
         env=environment,
     )
-    tracer = Tracer(process, output, stop_signal=stop)
+    tracer = Tracer(process, output, stop_signal=stop, has_events=has_events)
     reader = threading.Thread(target=tracer.read_messages, daemon=True)
     reader.start()
     try:

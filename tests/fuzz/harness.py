@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
-from itertools import groupby, islice
-from typing import Any
+from collections.abc import Callable, Iterable
+from itertools import islice
 
-from tests.fuzz.grpc_units import protoset
-from tests.fuzz.script import Script, Talk, conversation, parse
+from tests.fuzz.borders import check_borders, messages_of
+from tests.fuzz.brought_along import REGISTRY
+from tests.fuzz.errors import BrokenError
+from tests.fuzz.script import Talk, conversation, parse
 from tests.fuzz.targets import Target
-from tests.unit.protocols.conversation import Conversation
 from tlstap.pipeline import Limits, Pipeline
-from tlstap.protocols.base import Channel, Decoder, StreamBytes
-from tlstap.protocols.body_formats import BodyOptions
-from tlstap.protocols.decoding import Decoding, Toolbox
-from tlstap.protocols.http2.decoder import Http2
-from tlstap.protocols.memory import Allowance, Pool
-from tlstap.records import (
-    Data,
-    Exchange,
-    ExchangeEnded,
-    HeadSeen,
-    Message,
-    MessageEnded,
-    Missing,
-    ProtocolMessage,
-    Record,
-    TraceRecord,
-    Undecoded,
-)
-from tlstap.registry import Registry
+from tlstap.records import Data, ExchangeEnded, ProtocolMessage, Record, TraceRecord, Undecoded
 from tlstap.sinks.base import OutputOptions
 from tlstap.sinks.emit import Emitter
-from tlstap.streams.reassembly import Reassembly
 
 ROOMY = Limits()
 TIGHT = Limits(body=50, memory=6000)
-
-_registry = Registry.load(third_party=(), body_options=BodyOptions(protosets=(protoset(),)))
-
-
-class BrokenError(AssertionError):
-    """An input broke what must hold."""
 
 
 def check(target: Target, data: bytes, *, seconds: float | None = None) -> None:
@@ -70,7 +44,7 @@ def check(target: Target, data: bytes, *, seconds: float | None = None) -> None:
 
 def pipeline_of(limits: Limits, on_problem: Callable[[str], None] = lambda problem: None) -> Pipeline:
     """A pipeline with all that tlstap brings along."""
-    return Pipeline(_registry.protocols, _registry.body_formats, limits=limits, on_problem=on_problem)
+    return Pipeline(REGISTRY.protocols, REGISTRY.body_formats, limits=limits, on_problem=on_problem)
 
 
 def decoded(records: Iterable[TraceRecord], limits: Limits) -> list[Record]:
@@ -107,11 +81,6 @@ def check_bounds(out: Iterable[Record], limits: Limits) -> None:
                 raise BrokenError("complete, though something is missing, or the other way round")
 
 
-def messages_of(exchange: Exchange) -> list[Message]:
-    """All messages of an exchange."""
-    return [m for m in (exchange.request, *exchange.informational, exchange.response) if m is not None]
-
-
 def check_undecoded(out: Iterable[Record], records: Iterable[TraceRecord]) -> None:
     """What is shown as not understood was captured where it is said to have been, and is shown once."""
     captured = {
@@ -132,151 +101,8 @@ def check_undecoded(out: Iterable[Record], records: Iterable[TraceRecord]) -> No
 def check_sinks(out: Iterable[Record]) -> None:
     """Every format can show the messages, or as many of them as are no waste of time."""
     records = list(islice((record for record in out if not isinstance(record, Data)), 100))
-    for sink in _registry.sinks.values():
+    for sink in REGISTRY.sinks.values():
         stream = io.StringIO()
         emitter = Emitter(sink.create(stream, OutputOptions()), stream)
         emitter.write(records)
         emitter.close()
-
-
-def check_borders(target: Target, script: Script) -> None:
-    """The same bytes mean the same, in whatever records they come.
-
-    Except where that is meant to help, or can't be had: behind bytes that are no frames of HTTP/2, frames are
-    looked for where records begin, and of a chunk that is none h11 swallows what it could not read.
-    """
-    whole = directly(target, script, merged(script))
-    if any(_broken(record, frames=target.protocol is Http2) for record in whole):
-        return
-    expected = told(whole)
-    for size in (1, 7):
-        found = told(directly(target, script, split(script, size)))
-        if found != expected:
-            different = [pair for pair in zip(expected, found, strict=False) if pair[0] != pair[1]]
-            raise BrokenError(f"in records of {size}: {different[:1] or (expected[-1:], found[-1:])}")
-
-
-def _broken(record: Record, *, frames: bool) -> bool:
-    """Did a chunked body, or the frames of HTTP/2, end early?"""
-    if isinstance(record, Undecoded):
-        return frames and record.stream_id is None
-    if not isinstance(record, ExchangeEnded):
-        return False
-    chunked = any(
-        name.lower() == "transfer-encoding"
-        for message in messages_of(record.exchange)
-        for name, _ in message.headers
-    )
-    return chunked and any(missing.reason == "unfinished" for missing in record.exchange.missing)
-
-
-def directly(target: Target, script: Script, talk: Conversation) -> list[Record]:
-    """What the target's decoder makes of a conversation, without recognition if that can be."""
-    problems: list[str] = []
-    protocol = target.protocol() if target.protocol is not None else None
-    protocols = (protocol,) if protocol is not None else tuple(_registry.protocols)
-    toolbox = Toolbox(protocols, _registry.body_formats, Pool(), problems.append)
-    talk.connection.role = "client" if script.talk & Talk.ROLE else None
-    channel = Channel(talk.connection, toolbox, True)
-    decoder = Decoding(channel) if protocol is None else protocol.decoder(channel, Allowance(toolbox.pool))
-    out: list[Record] = []
-    for data in stream_bytes(talk.records):
-        if isinstance(decoder, Decoder) and decoder.handed_over:
-            out.append(Undecoded(talk.connection, data.process, 0, data.direction, data.offset, data.payload))
-        else:
-            out.extend(decoder.feed(data))
-    out.extend(decoder.finish(10**6, closed=bool(script.talk & Talk.CLOSED)))
-    if problems:
-        raise BrokenError("; ".join(problems))
-    return out
-
-
-def stream_bytes(records: Iterable[TraceRecord]) -> Iterator[StreamBytes]:
-    """Reassembled data."""
-    reassembly = Reassembly(True)
-    for record in records:
-        if isinstance(record, Data):
-            yield from reassembly.feed(record)
-
-
-def merged(script: Script) -> Conversation:
-    """All that a direction says before the other one does, in one record."""
-    talk = Conversation()
-    for direction, moves in groupby(script.moves, lambda move: move.direction):
-        talk.move(direction, b"".join(move.payload for move in moves))
-    return talk
-
-
-def split(script: Script, size: int) -> Conversation:
-    """The same in records of `size` bytes, or more if that were too many."""
-    talk = Conversation()
-    size = max(size, script.bytes // 1000)
-    for move in script.moves:
-        for at in range(0, len(move.payload), size):
-            talk.move(move.direction, move.payload[at : at + size])
-    return talk
-
-
-def told(out: Iterable[Record]) -> list[object]:
-    """All that records say apart from times; bytes that were not understood one after the other.
-
-    How far a body could be decoded that is not what its coding promises depends on the records.
-    """
-    out = list(out)
-    undecodable = {
-        id(record.exchange) for record in out if isinstance(record, ProtocolMessage) and _bad(record)
-    }
-    facts: list[object] = []
-    undecoded: dict[tuple[str, int | None], bytearray] = {}
-    for record in out:
-        match record:
-            case Undecoded():
-                undecoded.setdefault((record.direction, record.stream_id), bytearray()).extend(record.payload)
-            case HeadSeen() | MessageEnded():
-                facts.append(
-                    (type(record).__name__, record.direction, _message(record.message, record.exchange))
-                )
-            case ExchangeEnded():
-                facts.append(("ended", record.complete, *_exchange(record.exchange)))
-            case ProtocolMessage():
-                exchange = record.exchange
-                if exchange is None or not (_spoilt(exchange) or id(exchange) in undecodable):
-                    facts.append(_protocol_message(record))
-    return [*facts, *((where, bytes(data)) for where, data in sorted(undecoded.items(), key=repr) if data)]
-
-
-def _bad(record: ProtocolMessage) -> bool:
-    return any(missing.reason == "not decodable" for missing in record.missing)
-
-
-def _spoilt(exchange: Exchange) -> bool:
-    return any(missing.reason == "not decodable" for missing in exchange.missing)
-
-
-def _exchange(exchange: Exchange) -> tuple[object, ...]:
-    return (
-        exchange.protocol,
-        exchange.stream_id,
-        [_message(message, exchange) for message in messages_of(exchange)],
-        [missing.part if _spoilt(exchange) else _missing(missing) for missing in exchange.missing],
-        exchange.pushed,
-        exchange.reset,
-        exchange.body_format,
-    )
-
-
-def _message(message: Message, exchange: Exchange) -> dict[str, Any]:
-    unequal = {"start_ns", "end_ns"} | ({"body", "body_bytes"} if _spoilt(exchange) else set())
-    return {each.name: getattr(message, each.name) for each in fields(message) if each.name not in unequal}
-
-
-def _missing(missing: Missing) -> tuple[object, ...]:
-    return missing.part, missing.reason, missing.bytes
-
-
-def _protocol_message(record: ProtocolMessage) -> tuple[object, ...]:
-    return (
-        *(record.protocol, record.type, record.direction, record.stream_id),
-        *(record.payload, record.size, record.details),
-        [_missing(missing) for missing in record.missing],
-    )

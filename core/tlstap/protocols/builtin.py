@@ -11,12 +11,13 @@ from tlstap.protocols.grpc.format import Grpc
 from tlstap.protocols.http1.decoder import Http1
 from tlstap.protocols.http2.decoder import Http2
 from tlstap.protocols.sse import Sse
+from tlstap.protocols.websocket.decoder import WebSocket
 
 
 @hookimpl
 def tlstap_protocols() -> Sequence[Protocol]:
-    """HTTP/1 and HTTP/2."""
-    return (Http1(), Http2())
+    """WebSocket, which an HTTP exchange can tell beyond doubt, then HTTP/1 and HTTP/2."""
+    return (WebSocket(), Http1(), Http2())
 
 
 @hookimpl

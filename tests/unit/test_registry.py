@@ -95,7 +95,7 @@ def test_built_in_plugins() -> None:
     assert {plugin.distribution for plugin in registry.plugins} == {BUILTIN}
     assert registry.library("openssl").title == "OpenSSL"
     assert registry.plugin_of(registry.library("openssl")).name == "openssl"
-    assert {"text", "json", "hex"} <= set(registry.sinks)
+    assert {"text", "json", "hex", "har"} <= set(registry.sinks)
     assert "http1" in {protocol.name for protocol in registry.protocols}
     openssl = registry.plugins[0]
     assert registry.declared_by(openssl)["libraries"][0] == "openssl"

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
@@ -49,7 +49,7 @@ _OPTIONS = (
         shell_complete=complete_format,
         default="text",
         show_default=True,
-        help="text, json or hex, or one that a plugin adds.",
+        help="text, json, hex or har, or one that a plugin adds.",
     ),
     click.option(
         "-o",
@@ -115,7 +115,7 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> Iterator[Emitter]:
-    """The output that was asked for, finished and closed at the end unless an error ended it.
+    """The output that was asked for, finished and closed at the end, whatever ended it.
 
     :raises UsageError: no such format, one that does not show what `--only` asks for, or has no summary.
     :raises TlstapError: the file can't be written.
@@ -131,7 +131,13 @@ def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> It
         shown = kinds if arguments.only is None else kinds & arguments.only
         sink = sink_type.create(stream, options_for(arguments, stream))
         emitter = Emitter(sink, stream, wants_messages=not shown.isdisjoint(DECODED_KINDS))
-        yield emitter
+        try:
+            yield emitter
+        except BaseException:
+            # The end of the output is owed all the same; what is told is the first error.
+            with suppress(OSError, ValueError):
+                emitter.close()
+            raise
         emitter.close()
     finally:
         if to_file:

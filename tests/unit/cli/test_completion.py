@@ -41,7 +41,7 @@ def test_values(complete: Complete) -> None:
 
 
 def test_formats_of_plugins_too(complete: Complete) -> None:
-    assert complete("replay", "-f", "") == ["text", "json", "hex"]
+    assert complete("replay", "-f", "") == ["text", "json", "hex", "har"]
 
 
 def test_options_before_a_command_are_those_of_trace(

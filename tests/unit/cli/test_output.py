@@ -98,7 +98,7 @@ def test_who_wants_no_colour_gets_none(
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
     with (
-        pytest.raises(UsageError, match=r"^no format 'yaml'; there are text, json, hex$"),
+        pytest.raises(UsageError, match=r"^no format 'yaml'; there are text, json, hex, har$"),
         open_output(OutputArguments(format="yaml"), SINKS),
     ):
         raise AssertionError("was opened")

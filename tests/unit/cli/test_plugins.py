@@ -78,7 +78,7 @@ def test_json(installed: None, capsys: pytest.CaptureFixture[str]) -> None:
     plugins = {plugin["name"]: plugin for plugin in found["plugins"]}
     assert list(plugins)[:6] == ["openssl", "gnutls", "nss", "boringssl", "protocols", "sinks"]
     assert plugins["openssl"]["libraries"] == ["openssl", "libressl"]
-    assert {"text", "json", "hex"} <= set(plugins["sinks"]["formats"])
+    assert {"text", "json", "hex", "har"} <= set(plugins["sinks"]["formats"])
     assert plugins["wolf"] == {
         "name": "wolf",
         "distribution": "tlstap-wolf",

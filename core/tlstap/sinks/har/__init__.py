@@ -1,0 +1,1 @@
+"""HAR 1.2 (HTTP Archive): http://www.softwareishard.com/blog/har-12-spec/."""

@@ -174,6 +174,7 @@ class Missing:
 class Exchange:
     """A request and its response. `informational` are 1xx responses that came before the final one.
 
+    `stream_id` is that of the stream of HTTP/2 which it is, or in the tunnel of which it is.
     `pushed`: the server promised the request itself. `reset`: why one side gave the stream up.
     `body_format` is the name of the format whose messages the bodies consist of.
     """

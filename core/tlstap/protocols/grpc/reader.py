@@ -11,7 +11,7 @@ from tlstap.protocols.grpc.content import content_details, measure
 from tlstap.protocols.grpc.credit import Credit
 from tlstap.protocols.grpc.framing import COMPRESSED, TRAILERS, Frame, Framing
 from tlstap.protocols.grpc.schema import Method, Schema
-from tlstap.protocols.grpc.web_text import WebText, WebTextError
+from tlstap.protocols.grpc.web_text import WebText
 from tlstap.protocols.held import Held
 from tlstap.protocols.http.charset import readable
 from tlstap.protocols.http.content import ContentDecoder, ContentError
@@ -61,11 +61,10 @@ class GrpcReader(BodyReader):
     def feed(self, piece: bytes) -> Iterator[Part]:
         framing = self._framing
         if self._text is not None:
-            try:
-                piece = self._text.decode(piece)
-            except WebTextError:
-                yield from self._parts(framing.give_up("not decodable", None))
+            piece = self._text.decode(piece)
         yield from self._parts(framing.feed(piece))
+        if self._text is not None and self._text.broken:
+            yield from self._parts(framing.give_up("not decodable", None))
 
     def gap(self, size: int | None) -> Iterator[Part]:
         # How many bytes that many characters of base64 are depends on their padding.

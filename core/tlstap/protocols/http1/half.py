@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+
 from tlstap.protocols.http.body import Body
 from tlstap.protocols.http1.framing import Framing
 from tlstap.protocols.http1.pairing import Pending

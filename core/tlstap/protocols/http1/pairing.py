@@ -117,9 +117,8 @@ class Pairing:
         return [pending for pending in self._open if not pending.response_begun]
 
     def _append(self, version: str) -> Pending:
-        pending = Pending(
-            Exchange(self._context.channel.connection, self._context.process, f"HTTP/{version}")
-        )
+        channel, process = self._context.channel, self._context.process
+        pending = Pending(Exchange(channel.connection, process, f"HTTP/{version}", channel.stream_id))
         self._open.append(pending)
         return pending
 

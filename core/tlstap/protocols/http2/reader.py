@@ -313,7 +313,11 @@ class FrameReader:
             self._lost_before = 0
             return True
         self._calls = {call - known for call in self._calls if call >= known}
-        self._needed = 0 if place is None else place.needed - known
+        self._needed = 0
+        if place is not None:
+            # With growing steps all searches together take linear time.
+            left = len(self._buffer)
+            self._needed = max(place.needed - known, left + left // 4 if left > MAX_SEARCHED // 128 else 0)
         return False
 
     def _unknown(self, size: int) -> None:

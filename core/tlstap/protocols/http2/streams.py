@@ -30,6 +30,7 @@ class Streams:
         self._context = context
         self._client: Direction = client
         self._messages = Messages(context)
+        self._last_stream: dict[Direction, int] = {}
 
     def upgraded(self, exchange: Exchange) -> None:
         """An HTTP/1.1 request asked for HTTP/2, and is answered on stream 1 (RFC 7540, 3.2)."""
@@ -143,6 +144,9 @@ class Streams:
 
     def going_away(self, direction: Direction, last_stream_id: int, code: int) -> None:
         """GOAWAY came in `direction`: streams of the other end beyond that number are not dealt with."""
+        if last_stream_id >= self._last_stream.get(direction, 1 << 31):
+            return
+        self._last_stream[direction] = last_stream_id
         parity = 0 if direction == self._client else 1
         for stream in list(self.open.values()):
             if stream.id > last_stream_id and stream.id % 2 == parity:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Container
 from dataclasses import dataclass
-from functools import cached_property
 from math import log2
 
 from tlstap.protocols.http2.frames import (
@@ -141,14 +140,17 @@ class _Judge:
         self._data = data
         self._calls = calls
         self._streams = streams
+        self._rarity: dict[int, float] = {}
         # Header blocks are decoded on trial: not more bytes of them than a few times the data.
         self._budget = 2 * len(data) + MAX_LENGTH
 
-    @cached_property
-    def _rarity(self) -> list[float]:
-        """Bits that each byte value is worth here, at most 8."""
-        total = len(self._data) + 256
-        return [min(8.0, -log2((self._data.count(value) + 1) / total)) for value in range(256)]
+    def _worth(self, value: int, floor: float) -> float:
+        """Bits that a byte of this value is worth here, at most 8."""
+        bits = self._rarity.get(value)
+        if bits is None:
+            frequency = (self._data.count(value) + 1) / (len(self._data) + 256)
+            bits = self._rarity[value] = min(8.0, -log2(frequency))
+        return max(bits, floor)
 
     def place(self, at: int) -> Place:
         """Follow the frames that would begin at `at`, until enough speaks for them, or something against."""
@@ -200,10 +202,9 @@ class _Judge:
     def _header_bits(self, header: FrameHeader, raw: bytes, stream_before: int, floor: float) -> float:
         """What the header's nine bytes are worth."""
         length, kind, flags, stream = header
-        rarity = self._rarity
 
         def worth(value: int) -> float:
-            return max(rarity[value], floor)
+            return self._worth(value, floor)
 
         choices = 2 ** _FLAGS[kind].bit_count()
         bits = worth(kind) + worth(flags) * (8 - log2(choices)) / 8
@@ -217,7 +218,7 @@ class _Judge:
     def _payload_bits(self, header: FrameHeader, payload: bytes, floor: float) -> float | None:
         """What a whole payload is worth; None if it shows that this is no frame."""
         length, kind, flags, _ = header
-        zero = max(self._rarity[0], floor)
+        zero = self._worth(0, floor)
         if kind == WINDOW_UPDATE:
             return 0.0 if 0 < int.from_bytes(payload, "big") < 1 << 31 else None
         if kind == SETTINGS:

@@ -73,7 +73,7 @@ class SummarySink(Sink):
         if self._shows_pairs:
             self._pair(record)
         self._parts.forget(exchange)
-        if exchange.stream_id is not None:
+        if exchange.stream_id is not None and exchange.protocol == "HTTP/2":
             self._tell(self._tallies.stream_over(exchange.connection, exchange.stream_id))
 
     def _pair(self, record: ExchangeEnded) -> None:

@@ -35,7 +35,7 @@ def request_line(exchange: Exchange, message: Message) -> list[Segment]:
 
 def url(exchange: Exchange, message: Message) -> str:
     """A request's target; for HTTP/2 with scheme and host, since those are no headers there."""
-    if exchange.stream_id is not None:
+    if exchange.protocol == "HTTP/2":
         return full_url(message)
     return known(message.target or message.authority)
 

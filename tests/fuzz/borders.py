@@ -14,7 +14,7 @@ from tests.fuzz.targets import Target
 from tests.unit.protocols.conversation import Conversation
 from tlstap.protocols.base import Channel, Decoder, StreamBytes
 from tlstap.protocols.decoding import Decoding, Toolbox
-from tlstap.protocols.http2.decoder import Http2
+from tlstap.protocols.http1.decoder import Http1
 from tlstap.protocols.memory import Allowance, Pool
 from tlstap.records import (
     Data,
@@ -37,11 +37,11 @@ def check_borders(target: Target, script: Script) -> None:
     """Compare what is told of a script in records of one byte, of seven, and in as few as can be.
 
     Nothing is compared where borders are meant to help, or the same can't be had: behind bytes that are no
-    frames of HTTP/2, frames are looked for where records begin; h11 swallows what is no chunk; libraries that
+    frames, those are looked for where records begin; h11 swallows what is no chunk; libraries that
     decode keep back what they made of a piece in which something is wrong.
     """
     whole = directly(target, script, merged(script))
-    if any(_broken(record, frames=target.protocol is Http2) for record in whole):
+    if any(_broken(record, frames=target.protocol is not Http1) for record in whole):
         return
     expected = told(whole)
     for size in (1, 7):
@@ -52,12 +52,12 @@ def check_borders(target: Target, script: Script) -> None:
 
 
 def _broken(record: Record, *, frames: bool) -> bool:
-    """Is a coding, a chunk or, with `frames`, a frame of HTTP/2 not what it should be?"""
+    """Is a coding, a chunk or, with `frames`, a frame not what it should be?"""
     match record:
         case Undecoded():
             return frames and record.stream_id is None
         case ProtocolMessage():
-            return _lacks(record.missing, "not decodable")
+            return _lacks(record.missing, "not decodable") or (frames and _lacks(record.missing, "not seen"))
         case ExchangeEnded():
             missing = record.exchange.missing
             if _lacks(missing, "not decodable") or (frames and _lacks(missing, "lost")):

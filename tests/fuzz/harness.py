@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterable
 from itertools import islice
+from zlib import crc32
 
 from tests.fuzz.borders import check_borders, messages_of
 from tests.fuzz.brought_along import REGISTRY
@@ -21,10 +22,11 @@ ROOMY = Limits()
 TIGHT = Limits(body=50, memory=6000)
 
 
-def check(target: Target, data: bytes, *, seconds: float | None = None) -> None:
+def check(target: Target, data: bytes, *, seconds: float | None = None, often: int = 1) -> None:
     """Run an input and check all that must hold.
 
     :param seconds: how long the pipeline may take, plus as much for each MiB; None for no bound.
+    :param often: formats are tried with one input of so many, since they take longest.
     :raises BrokenError: something does not.
     """
     script = parse(data, target.units, target.prelude)
@@ -37,7 +39,8 @@ def check(target: Target, data: bytes, *, seconds: float | None = None) -> None:
         raise BrokenError(f"{took:.2f} s for {script.bytes} bytes in {len(talk.records)} records")
     check_bounds(out, limits)
     check_undecoded(out, talk.records)
-    check_sinks(out)
+    if crc32(data) % often == 0:
+        check_sinks(out)
     if script.whole and (target.protocol is not None or not script.talk & Talk.BARE):
         check_borders(target, script)
 

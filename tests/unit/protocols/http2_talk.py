@@ -17,8 +17,7 @@ from tests.unit.protocols.conversation import Conversation, run
 
 from tlstap.pipeline import Limits
 from tlstap.protocols.body_formats import BodyFormat
-from tlstap.protocols.http1.decoder import Http1
-from tlstap.protocols.http2.decoder import Http2
+from tlstap.protocols.builtin import tlstap_protocols
 from tlstap.protocols.http2.frames import PREFACE
 from tlstap.records import Direction, Record
 
@@ -108,4 +107,4 @@ class Http2Talk:
         limits: Limits = Limits(),  # noqa: B008 - immutable
     ) -> list[Record]:
         """What the decoders make of it."""
-        return run(self.talk.records, protocols=[Http1(), Http2()], formats=formats, limits=limits)
+        return run(self.talk.records, protocols=[*tlstap_protocols()], formats=formats, limits=limits)

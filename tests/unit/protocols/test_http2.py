@@ -19,6 +19,10 @@ from hyperframe.frame import (
 )
 from tests.unit.protocols.conversation import Conversation, channel, ended, exchanges, summaries, undecoded
 from tests.unit.protocols.http2_talk import Http2Talk, data, get, ok
+from wsproto.connection import Connection as WsConnection
+from wsproto.connection import ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
+from wsproto.extensions import PerMessageDeflate
 
 from tlstap.pipeline import Limits, Pipeline
 from tlstap.protocols.http1.decoder import Http1
@@ -419,3 +423,56 @@ def test_recognition(alpn: str | None, start: bytes, verdict: bool | None) -> No
     where = channel()
     where.connection.alpn = alpn
     assert Http2().recognise(where, "read", start) is verdict
+
+
+def test_websocket_over_extended_connect() -> None:
+    """RFC 8441, with permessage-deflate, beside other streams."""
+    talk = Http2Talk()
+    connect = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", "/chat")]
+    extensions = ("sec-websocket-extensions", "permessage-deflate")
+    talk.client.send(talk.client.headers(1, [*connect, (":authority", "h"), extensions]))
+    talk.server.send(talk.server.headers(1, ok(extensions)))
+    client = WsConnection(ConnectionType.CLIENT, [_negotiated()])
+    server = WsConnection(ConnectionType.SERVER, [_negotiated()])
+    talk.client.send(data(1, client.send(TextMessage("hello hello hello"))))
+    talk.exchange(3, "/other", b"o")
+    answer = server.send(BytesMessage(bytes(range(10))))
+    talk.server.send(data(1, answer[:3]), data(1, answer[3:]))
+    talk.server.send(data(1, server.send(CloseConnection(1000, "bye"))))
+    talk.client.send(data(1, client.send(CloseConnection(1000, "bye")), end=True))
+    talk.server.send(data(1, b"", end=True))
+    records = talk.run()
+    found = [r for r in records if isinstance(r, ProtocolMessage) and r.protocol == "websocket"]
+    assert [(m.direction, m.type, bytes(m.payload), m.stream_id) for m in found] == [
+        ("write", "text", b"hello hello hello", 1),
+        ("read", "binary", bytes(range(10)), 1),
+        ("read", "close", b"bye", 1),
+        ("write", "close", b"bye", 1),
+    ]
+    assert summaries(records) == ["GET /other b'' -> 200 b'o'", "CONNECT /chat b'' -> 200 b''"]
+    exchange = exchanges(records)[1]
+    assert exchange.request is not None and exchange.request.protocol == "websocket"
+    assert all(message.exchange is exchange for message in found)
+    assert exchange.missing == []
+
+
+def test_websocket_goes_on_behind_a_gap() -> None:
+    """Frames of unknown streams are lost; the next message of the WebSocket is read again."""
+    talk = Http2Talk()
+    connect = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", "/chat")]
+    talk.client.send(talk.client.headers(1, [*connect, (":authority", "h")]))
+    talk.server.send(talk.server.headers(1, ok()))
+    server = WsConnection(ConnectionType.SERVER, [])
+    talk.server.send(data(1, server.send(TextMessage("one"))))
+    talk.server.lose(data(1, server.send(TextMessage("lost"))), data(3, b"other"))
+    talk.server.send(data(1, server.send(TextMessage("three is a message of some length"))))
+    talk.server.send(data(1, server.send(TextMessage("four"))))
+    records = talk.run()
+    found = [r for r in records if isinstance(r, ProtocolMessage) and r.protocol == "websocket"]
+    assert [bytes(m.payload) for m in found] == [b"one", b"three is a message of some length", b"four"]
+
+
+def _negotiated() -> PerMessageDeflate:
+    extension = PerMessageDeflate()
+    extension.finalize("permessage-deflate")
+    return extension

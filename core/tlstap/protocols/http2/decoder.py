@@ -14,8 +14,10 @@ from pydantic import JsonValue
 from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes
 from tlstap.protocols.http.context import Context
 from tlstap.protocols.http2.frames import PREFACE
-from tlstap.protocols.http2.half import Half, HalfOwner, HeaderBlock
+from tlstap.protocols.http2.half import Half
+from tlstap.protocols.http2.header_block import HeaderBlock
 from tlstap.protocols.http2.headers import Fields
+from tlstap.protocols.http2.owner import HalfOwner
 from tlstap.protocols.http2.roles import Undecided
 from tlstap.protocols.http2.streams import Streams
 from tlstap.protocols.http2.sync import begins_frames

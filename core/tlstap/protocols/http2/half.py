@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Container
-from dataclasses import dataclass, field
 
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
@@ -28,81 +26,16 @@ from tlstap.protocols.http2.frames import (
     PUSH_PROMISE,
     FrameHeader,
 )
-from tlstap.protocols.http2.headers import MAX_BLOCK, Fields, HeaderDecoder
-from tlstap.protocols.http2.reader import FrameHandler, FrameReader
+from tlstap.protocols.http2.handler import FrameHandler
+from tlstap.protocols.http2.header_block import HeaderBlock
+from tlstap.protocols.http2.headers import HeaderDecoder
+from tlstap.protocols.http2.owner import HalfOwner
+from tlstap.protocols.http2.reader import FrameReader
 from tlstap.protocols.memory import Allowance
 from tlstap.records import Direction, MissingReason
 
-MAX_FRAGMENTS = 1024
-"""Frames of which a header block may consist."""
 MAX_SETTINGS = 64
 MAX_DEBUG_DATA = 4096
-
-
-@dataclass(slots=True)
-class HeaderBlock:
-    """A header block that is being received. `promised` is the stream that a PUSH_PROMISE announces."""
-
-    stream_id: int
-    end_stream: bool
-    since_ns: int
-    promised: int | None = None
-    fragments: list[bytes] = field(default_factory=list)
-    size: int = 0
-    too_large: bool = False
-
-    def add(self, fragment: bytes) -> None:
-        """The next part of the block."""
-        self.size += len(fragment)
-        if self.size > MAX_BLOCK or len(self.fragments) >= MAX_FRAGMENTS:
-            self.too_large = True
-            self.fragments.clear()
-        if not self.too_large:
-            self.fragments.append(fragment)
-
-
-class HalfOwner(abc.ABC):
-    """What a half tells the connection of. `direction` is the half's."""
-
-    @abc.abstractmethod
-    def client_found(self, direction: Direction) -> None:
-        """The client's frames go in this direction."""
-
-    @abc.abstractmethod
-    def fields(
-        self, direction: Direction, block: HeaderBlock, fields: Fields | None, reason: MissingReason
-    ) -> None:
-        """A header block is over; `fields` is None if it can't be read, for that reason."""
-
-    @abc.abstractmethod
-    def data(self, direction: Direction, stream_id: int, payload: bytes, offset: int) -> None: ...
-
-    @abc.abstractmethod
-    def data_lost(self, direction: Direction, stream_id: int, size: int) -> None: ...
-
-    @abc.abstractmethod
-    def data_ended(self, direction: Direction, stream_id: int) -> None: ...
-
-    @abc.abstractmethod
-    def reset(self, direction: Direction, stream_id: int, code: int) -> None: ...
-
-    @abc.abstractmethod
-    def going_away(self, direction: Direction, last_stream_id: int, code: int) -> None: ...
-
-    @abc.abstractmethod
-    def control(self, direction: Direction, kind: str, payload: bytes, details: dict[str, JsonValue]) -> None:
-        """A control frame that is worth a message."""
-
-    @abc.abstractmethod
-    def frames_lost(self, direction: Direction, gap: int | None) -> None:
-        """Frames are missing, of whatever streams."""
-
-    @abc.abstractmethod
-    def unknown(self, direction: Direction, offset: int, payload: bytes, lost_before: int) -> None: ...
-
-    @property
-    @abc.abstractmethod
-    def streams(self) -> Container[int]: ...
 
 
 class Half(FrameHandler):

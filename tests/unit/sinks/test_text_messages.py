@@ -62,6 +62,8 @@ def test_websocket() -> None:
         message(of, "websocket", "text", b'{"a":1}', exchange=it, direction="read", details=compressed),
         message(of, "websocket", "binary", b"\0\x01", exchange=it),
         message(of, "websocket", "ping", exchange=it),
+        message(of, "websocket", "ping", b"\x74\xb8\x1b", exchange=it),
+        message(of, "websocket", "pong", b"a word", exchange=it, direction="read"),
         message(of, "websocket", "close", b"bye now", exchange=it, details=ok),
         message(of, "websocket", "close", exchange=it, details={"code": 1000, "reason": ""}),
         message(of, "websocket", "close", exchange=it, details={"code": None, "reason": ""}),
@@ -80,6 +82,8 @@ def test_websocket() -> None:
             000000  00 01                                             ..
 
         00:00:00.123 #3 → websocket ping, 0 bytes
+        00:00:00.123 #3 → websocket ping, 3 bytes, 74 b8 1b
+        00:00:00.123 #3 ← websocket pong, 6 bytes, a word
         00:00:00.123 #3 → websocket close, code=1000, reason="bye now"
         00:00:00.123 #3 → websocket close, code=1000
         00:00:00.123 #3 → websocket close, 0 bytes

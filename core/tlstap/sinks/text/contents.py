@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tlstap.records import ProtocolMessage
 from tlstap.sinks.base import OutputOptions
-from tlstap.sinks.content import content_lines
+from tlstap.sinks.content import as_text, content_lines
 from tlstap.sinks.escape import escape
 from tlstap.sinks.heading import count
 from tlstap.sinks.layout import Segment
@@ -21,6 +21,7 @@ _GRPC_CONTENT = frozenset(
 )
 _GRPC_KNOWN = frozenset(("service", "method"))
 """What the request's path says."""
+_MAX_PROBE = 125
 
 
 def is_close(record: ProtocolMessage) -> bool:
@@ -28,9 +29,23 @@ def is_close(record: ProtocolMessage) -> bool:
     return record.protocol == "websocket" and record.type == "close"
 
 
+def _is_probe(record: ProtocolMessage) -> bool:
+    """Is it one of WebSocket's pings and their answers? They carry 125 bytes at most, often random ones."""
+    probe = record.protocol == "websocket" and record.type in ("ping", "pong")
+    return probe and len(record.payload) <= _MAX_PROBE
+
+
+def _in_a_word(payload: bytes) -> str:
+    text = as_text(payload)
+    return escape(text) if text is not None and text.isprintable() else payload.hex(" ")
+
+
 def heading_words(record: ProtocolMessage) -> tuple[list[str], Details]:
     """The details that stand in the heading, and those that stand below as JSON."""
     details = record.details
+    if _is_probe(record):
+        words, rest = split(details)
+        return ([*words, _in_a_word(record.payload)] if record.payload else words), rest
     if record.protocol == grpc.PROTOCOL:
         details = {k: v for k, v in details.items() if k not in _GRPC_CONTENT and k not in _GRPC_KNOWN}
     elif is_close(record):
@@ -44,7 +59,7 @@ def lines_below(record: ProtocolMessage, rest: Details, options: OutputOptions) 
         yield from json_lines(rest, options)
     if record.protocol == grpc.PROTOCOL:
         yield from _grpc(record, options)
-    elif not is_close(record) or record.details.get("code") is None:
+    elif not _is_probe(record) and (not is_close(record) or record.details.get("code") is None):
         # The payload of the end of a WebSocket is the reason, which is among the details.
         yield from content_lines(record.payload, options)
     for item in record.missing:

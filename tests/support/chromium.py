@@ -50,6 +50,16 @@ def command(url: str, folder: Path) -> list[str]:
     return [str(EXECUTABLE), *_OPTIONS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", url]
 
 
+def command_to_debug(folder: Path) -> list[str]:
+    """A command that waits for whoever debugs it; the profile's DevToolsActivePort says on which port.
+
+    :param folder: for the profile; it must be empty.
+    """
+    assert EXECUTABLE.exists(), "there is no Chromium; `make test` installs it"
+    profile = f"--user-data-dir={folder / 'profile'}"
+    return [str(EXECUTABLE), *_OPTIONS, profile, "--remote-debugging-port=0", "about:blank"]
+
+
 def environment(folder: Path) -> dict[str, str]:
     """For that command."""
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}

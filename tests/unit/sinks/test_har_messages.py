@@ -110,11 +110,12 @@ def test_a_websocket_over_http2() -> None:
 
 
 def test_server_sent_events() -> None:
-    answered = response(headers=[("Content-Type", "text/event-stream")])
+    answered = response(headers=[("Content-Type", "text/event-stream; charset=utf-8")])
     it = exchange(connection(), request=request(), response=answered, body_format="sse")
     one = said(it, "é".encode(), "read", "message", protocol="sse", details={"id": "7", "retry": 10})
     [entry] = log(one, said(it, b"", "read", "tick", protocol="sse"), ended(it))["entries"]
     assert entry["_resourceType"] == "eventsource"
+    assert entry["response"]["content"]["mimeType"] == "text/event-stream", "as Chromium's reader wants it"
     at = 1767225600.163457
     assert entry["_eventSourceMessages"] == [
         {"time": at, "eventName": "message", "eventId": "7", "data": "é", "_details": {"retry": 10}},

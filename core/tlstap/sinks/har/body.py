@@ -10,6 +10,7 @@ from tlstap.records import Exchange, Message, Missing
 from tlstap.sinks.har.model import Content, NameValue, PostData
 from tlstap.sinks.har.url import MAX_FORM, parameters
 
+EVENT_STREAM = "text/event-stream"
 _Encoded = tuple[str, Literal["base64"] | None]
 
 
@@ -66,7 +67,8 @@ def content(exchange: Exchange) -> Content:
     return Content(
         size=message.body_bytes,
         compression=message.body_bytes - wire if wire >= 0 else None,
-        mime_type=header(message, "content-type"),
+        # Chromium's reader knows this type only without parameters, of which it has no use for any.
+        mime_type=EVENT_STREAM if exchange.body_format == "sse" else header(message, "content-type"),
         text=text,
         encoding=encoding,
         comment=_left_out(message),

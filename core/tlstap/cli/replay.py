@@ -89,7 +89,8 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
                 emitter.write(pipeline.feed(record))
         except CaptureError as problem:
             error = problem
-        emitter.write(pipeline.finish(reader.last_time_ns))
+        finally:
+            emitter.write(pipeline.finish(reader.last_time_ns))
     if error is not None:
         raise error
 

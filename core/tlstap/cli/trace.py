@@ -158,10 +158,13 @@ def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
                 emitter.flush()
                 looking.update()
 
-            for record in session.records(idle, ending=lambda: late.enter_context(writing)):
-                looking.give_way()
-                emitter.write(pipeline.feed(record))
-            emitter.write(pipeline.finish(session.now()))
+            try:
+                for record in session.records(idle, ending=lambda: late.enter_context(writing)):
+                    looking.give_way()
+                    emitter.write(pipeline.feed(record))
+            finally:
+                # Also after an error: what was captured of open exchanges is not lost.
+                emitter.write(pipeline.finish(session.now()))
             emitter.flush()
             if session.child is not None:
                 session.child.terminate()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,14 +14,19 @@ import pytest
 from tests.support import har
 from tests.support.samples import NOW, connection, exchange, rendered, request, response
 from tests.support.wait import wait_until
-from tests.unit.cli.conftest import Start, exchanges
+from tests.unit.cli.conftest import REQUEST, Start, exchanges
 
 from tlstap.cli import main
 from tlstap.cli.output import OutputArguments, open_output
-from tlstap.records import ExchangeEnded, Record
+from tlstap.cli.trace import trace
+from tlstap.errors import TlstapError
+from tlstap.records import Data, ExchangeEnded, Record
+from tlstap.registry import Registry
 from tlstap.sinks import jsonlines
 from tlstap.sinks.base import OutputOptions, Sink, SinkType
 from tlstap.sinks.builtin import tlstap_sinks
+from tlstap.tracing.filters import Filters
+from tlstap.tracing.options import Options
 
 SINKS: dict[str, SinkType] = {sink.name: sink for sink in tlstap_sinks()}
 
@@ -90,27 +96,31 @@ def test_a_capture_that_is_cut_off(capture: Path, tmp_path: Path) -> None:
     assert entry["comment"] == "incomplete: response not seen"
 
 
-def replaying(start: Start, tmp_path: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
-    """A replay that got two exchanges, and the request of a third, and waits for more."""
+def replaying(start: Start, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """A replay that got a request on one connection, then two exchanges on another, and waits for more."""
     process = start("replay", "-", "-f", "har", *arguments)
     assert process.stdin is not None
-    lines = rendered(jsonlines.SINK, exchanges(3)).encode().splitlines(keepends=True)
-    process.stdin.write(b"".join(lines[:6]))
+    other = connection(id=9)
+    records: list[Record] = [
+        Data(other, other.process, NOW, "write", 0, len(REQUEST), REQUEST, "SSL_write", 1),
+        *exchanges(2)[:-1],
+    ]
+    process.stdin.write(rendered(jsonlines.SINK, records).encode())
     process.stdin.flush()
     return process
 
 
 def test_ctrl_c_leaves_a_whole_document(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "x.har"
-    process = replaying(start, tmp_path, "-o", path)
+    process = replaying(start, "-o", path)
     wait_until(lambda: path.exists() and len(_so_far(path)) == 2, "two entries")
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert [entry["_complete"] for entry in entries(path)] == [True, True, False]
 
 
-def test_ctrl_c_leaves_a_whole_document_on_stdout(start: Start, tmp_path: Path) -> None:
-    process = replaying(start, tmp_path)
+def test_ctrl_c_leaves_a_whole_document_on_stdout(start: Start) -> None:
+    process = replaying(start)
     assert process.stdout is not None
     read = b""
     while read.count(b'"startedDateTime"') < 2:
@@ -124,7 +134,7 @@ def test_ctrl_c_leaves_a_whole_document_on_stdout(start: Start, tmp_path: Path) 
 
 def test_who_is_killed_leaves_what_was_flushed(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "x.har"
-    process = replaying(start, tmp_path, "-o", path)
+    process = replaying(start, "-o", path)
     wait_until(lambda: path.exists() and len(_so_far(path)) == 2, "two entries")
     process.kill()
     process.wait(60)
@@ -134,3 +144,42 @@ def test_who_is_killed_leaves_what_was_flushed(start: Start, tmp_path: Path) -> 
 def _so_far(path: Path) -> list[Any]:
     text = path.read_text()
     return list(json.loads(text)["log"]["entries"]) if text else []
+
+
+class BrokenSession:
+    """In place of a session: a request is sent, then something goes wrong."""
+
+    child = None
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def __enter__(self) -> BrokenSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def now(self) -> int:
+        return NOW + 1
+
+    def stop(self) -> None:
+        pass
+
+    def records(self, *arguments: object, **named: object) -> Iterator[Record]:
+        yield from exchanges()[:2]
+        raise TlstapError("the ring broke")
+
+
+def test_a_trace_that_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.har"
+    monkeypatch.setattr("tlstap.tracing.session.Session", BrokenSession)
+    monkeypatch.setattr("tlstap.cli.coverage.say_coverage", lambda session: None)
+    arguments = OutputArguments(format="har", file=str(path))
+    with pytest.raises(TlstapError, match="the ring broke"):
+        trace(Registry.load(), Options(Filters()), arguments)
+    [entry] = entries(path)
+    assert (entry["request"]["method"], entry["comment"]) == ("GET", "incomplete: response not seen")

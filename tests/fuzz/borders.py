@@ -55,7 +55,7 @@ def _broken(record: Record, *, frames: bool) -> bool:
     """Is a coding, a chunk or, with `frames`, a frame not what it should be?"""
     match record:
         case Undecoded():
-            return frames and record.stream_id is None
+            return frames
         case ProtocolMessage():
             return _lacks(record.missing, "not decodable") or (frames and _lacks(record.missing, "not seen"))
         case ExchangeEnded():

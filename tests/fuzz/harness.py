@@ -20,6 +20,8 @@ from tlstap.sinks.emit import Emitter
 
 ROOMY = Limits()
 TIGHT = Limits(body=50, memory=6000)
+MAX_CONTROL = 4096
+"""Bytes that a control frame may carry, whatever the limits."""
 
 
 def check(target: Target, data: bytes, *, seconds: float | None = None, often: int = 1) -> None:
@@ -72,7 +74,7 @@ def check_bounds(out: Iterable[Record], limits: Limits) -> None:
     """No body is longer than the limit, and what is cut says so."""
     for record in out:
         if isinstance(record, ProtocolMessage):
-            if not len(record.payload) <= min(record.size, limits.body):
+            if not len(record.payload) <= min(record.size, max(limits.body, MAX_CONTROL)):
                 raise BrokenError(f"a message of {record.size} bytes has {len(record.payload)}")
         elif isinstance(record, ExchangeEnded):
             for message in messages_of(record.exchange):

@@ -17,6 +17,8 @@ from tests.fuzz.targets import TARGETS, Target
 
 SMALLEST, LARGEST = 3_000, 12_000
 """Bytes and records to which an input is repeated to see how the work grows."""
+MOST_STEPS = 150
+"""Calls of functions that a byte may take, and the tenth of a record."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -87,7 +89,9 @@ def test_work_grows_with_the_input_only(name: str) -> None:
             continue
         small, large = repeated(script, SMALLEST), repeated(script, LARGEST)
         growth = (large.bytes + len(large.moves)) / (small.bytes + len(small.moves))
-        assert steps(large, target.alpn) <= 1.5 * growth * steps(small, target.alpn), file.name
+        taken = steps(large, target.alpn)
+        assert taken <= 1.5 * growth * steps(small, target.alpn), file.name
+        assert taken <= MOST_STEPS * (large.bytes + 10 * len(large.moves)), file.name
 
 
 MEMORY = 1 << 20

@@ -103,8 +103,7 @@ def http1(title: str, exchanges: int, body: bytes, *, chunk: int = 0, coding: st
     for number in range(exchanges):
         recorder.move("write", _http1_request(number))
         recorder.move("read", response)
-    library = "h11 and zlib" if coding else "h11"
-    return recorder.load(title, exchanges, library, lambda: _h11(recorder.sent, coding))
+    return recorder.load(title, exchanges, "h11", lambda: _h11(recorder.sent, coding))
 
 
 def _http1_request(number: int) -> bytes:
@@ -263,6 +262,18 @@ def _wsproto(sent: list[tuple[Direction, bytes]], deflate: bool) -> float:
             for _ in end.events():
                 pass
     return watch.seconds
+
+
+# Bytes of no known protocol
+
+
+def unknown(title: str, calls: int, size: int, *, alternating: bool) -> Load:
+    """Calls that move so many random bytes, in turn or all in one direction."""
+    recorder = Recorder()
+    noise = random.Random(2)
+    for number in range(calls):
+        recorder.move("write" if alternating and number % 2 else "read", noise.randbytes(size))
+    return recorder.load(title, calls)
 
 
 # Bodies that consist of messages

@@ -20,7 +20,7 @@ from statistics import median
 
 from tests.fuzz.grpc_units import protoset
 
-from bench.conversations import Load, events, grpc, http1, http2, text, websocket
+from bench.conversations import Load, events, grpc, http1, http2, text, unknown, websocket
 from tlstap.pipeline import Pipeline
 from tlstap.protocols.body_formats import BodyOptions
 from tlstap.registry import Registry
@@ -79,18 +79,18 @@ def in_turn(runs: Sequence[Callable[[], float]], rounds: int) -> list[float]:
 
 def print_decoding(title: str, unit: str, loads: Sequence[Load], registry: Registry, rounds: int) -> None:
     """A table: each load, decoded by tlstap and by a library."""
-    libraries = {load.library for load in loads if load.library}
+    library = min((load.library for load in loads if load.library), default="")
     print(f"\n### {title}\n")
-    print(f"| | {unit}/s | MB/s | us each | {', '.join(sorted(libraries)) or 'library'}, us each | ratio |")
-    print("|---|---|---|---|---|---|")
+    print(f"| | {unit}/s | MB/s | us each |{f' {library}, us each | ratio |' if library else ''}")
+    print(f"|---|---|---|---|{'---|---|' if library else ''}")
     for load in loads:
         print(f"{title}: {load.title}", file=sys.stderr)
         runs: list[Callable[[], float]] = [lambda load=load: decode(load, registry)]  # type: ignore[misc]
         if load.baseline is not None:
             runs.append(load.baseline)
-        took, *library = in_turn(runs, rounds)
+        took, *others = in_turn(runs, rounds)
         cells = [f"{load.messages / took:,.0f}", f"{load.bytes / took / 1e6:,.0f}", _each(took, load)]
-        cells += [_each(library[0], load), f"{took / library[0]:.1f}"] if library else ["", ""]
+        cells += [cell for other in others for cell in (_each(other, load), f"{took / other:.1f}")]
         print(f"| {load.title} | {' | '.join(cells)} |")
 
 
@@ -126,7 +126,7 @@ def tables(scale: float, rounds: int) -> Iterator[tuple[str, Callable[[], None]]
             http1("bodies of 16 KiB", many, text(16384)),
             http1(f"a body of {size >> 20} MiB", 1, page),
             http1(f"a body of {size >> 20} MiB in chunks of 8 KiB", 1, page, chunk=8192),
-            http1(f"a body of {size >> 20} MiB, gzip", 1, page, coding="gzip"),
+            http1(f"a body of {size >> 20} MiB, gzip (h11 with zlib)", 1, page, coding="gzip"),
         ]
 
     def http2_small() -> list[Load]:
@@ -149,6 +149,13 @@ def tables(scale: float, rounds: int) -> Iterator[tuple[str, Callable[[], None]]
     def bodies() -> list[Load]:
         return [events(2 * many, b"x" * 64), grpc("gRPC", many)]
 
+    def unknown_loads() -> list[Load]:
+        return [
+            unknown("100 bytes, in turn", many, 100, alternating=True),
+            unknown("16 KiB, in turn", many, 16384, alternating=True),
+            unknown("16 KiB, in one direction", many, 16384, alternating=False),
+        ]
+
     def formats() -> list[Load]:
         return [
             http1("HTTP/1, 64 bytes", many, b"x" * 64),
@@ -169,6 +176,7 @@ def tables(scale: float, rounds: int) -> Iterator[tuple[str, Callable[[], None]]
     yield decoding("WebSocket", "messages", websocket_loads)
     yield decoding("Messages in bodies", "messages", bodies)
     yield decoding("gRPC with a schema", "messages", lambda: [grpc("gRPC", many)], schema)
+    yield decoding("Bytes of no known protocol", "calls", unknown_loads)
     yield "formats", lambda: print_formats(formats(), plain, rounds)
 
 

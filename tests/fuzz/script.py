@@ -1,8 +1,8 @@
 """What a fuzzer's input means: the records of a traced connection, in a form that survives mutation.
 
 The first byte holds flags of the connection. Each move of data behind it begins with SEPARATOR, a byte of
-flags, and one byte for each of the gap, the uncaptured tail and the repetition that these announce. Inserting
-and removing bytes inside a move leaves the others as they are.
+flags, and one byte for each of those of CODED that are set. Inserting and removing bytes inside a move leaves
+the others as they are.
 """
 
 from __future__ import annotations
@@ -43,16 +43,22 @@ class How(enum.IntFlag):
     DRIP = 8  # byte by byte
     FRAMED = 16  # the target makes a valid unit of it
     REPEATED = 32
+    BACK = 64  # to a place that the stream has passed
+
+
+CODED = (How.GAP, How.CUT, How.REPEATED, How.BACK)
+"""Flags with which a byte comes that says how much."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """Bytes of one direction. `gap` are lost before them, `cut` behind them."""
+    """Bytes of one direction. `gap` are lost before them, `cut` behind them; they come `back` bytes too late."""
 
     direction: Direction
     payload: bytes
     gap: int = 0
     cut: int = 0
+    back: int = 0
     drip: bool = False
 
 
@@ -70,7 +76,9 @@ class Script:
     @property
     def whole(self) -> bool:
         """Is nothing lost?"""
-        return bool(self.talk & Talk.FROM_START) and not any(move.gap or move.cut for move in self.moves)
+        return bool(self.talk & Talk.FROM_START) and not any(
+            move.gap or move.cut or move.back for move in self.moves
+        )
 
 
 @dataclass(frozen=True)
@@ -94,9 +102,9 @@ def parse(data: bytes, units: Units, prelude: tuple[Move, ...]) -> Script:
     for chunk in data[1:].split(SEPARATOR)[1:]:
         if not chunk:
             continue
-        how, rest = How(chunk[0] & 63), chunk[1:]
+        how, rest = How(chunk[0] & 127), chunk[1:]
         codes = {}
-        for flag in (How.GAP, How.CUT, How.REPEATED):
+        for flag in CODED:
             if how & flag:
                 codes[flag], rest = rest[:1] or b"\0", rest[1:]
         payload = units.framed(rest) if how & How.FRAMED else units.plain(rest)
@@ -108,6 +116,7 @@ def parse(data: bytes, units: Units, prelude: tuple[Move, ...]) -> Script:
                 payload,
                 amount(codes[How.GAP][0]) if how & How.GAP else 0,
                 amount(codes[How.CUT][0]) if how & How.CUT else 0,
+                codes[How.BACK][0] if how & How.BACK else 0,
                 bool(how & How.DRIP) and len(payload) <= MAX_DRIPS,
             )
         )
@@ -126,6 +135,7 @@ def conversation(script: Script, alpn: str | None) -> Conversation:
     for move in script.moves:
         if move.gap:
             talk.lose(move.direction, move.gap)
+        talk.offsets[move.direction] = max(0, talk.offsets[move.direction] - move.back)
         if move.drip:
             for byte in move.payload[:-1]:
                 talk.move(move.direction, bytes((byte,)))
@@ -137,5 +147,5 @@ def conversation(script: Script, alpn: str | None) -> Conversation:
 
 def line(how: How, payload: bytes, *codes: int) -> bytes:
     """A move as an input has it, for those who write a corpus. `codes` are those that `how` announces."""
-    assert len(codes) == (how & (How.GAP | How.CUT | How.REPEATED)).bit_count()
+    assert len(codes) == sum(bool(how & flag) for flag in CODED)
     return SEPARATOR + bytes((how, *codes)) + payload

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz.corpus import inputs
 from tests.fuzz.harness import ROOMY, TIGHT, check, decoded, pipeline_of
-from tests.fuzz.script import How, Script, conversation, line, parse
+from tests.fuzz.script import CODED, How, Script, conversation, line, parse
 from tests.fuzz.targets import TARGETS, Target
 
 SMALLEST, LARGEST = 3_000, 12_000
@@ -35,14 +35,11 @@ def moves(target: Target) -> st.SearchStrategy[bytes]:
     words = st.sampled_from(target.dictionary or (b"",))
     payload = st.lists(st.one_of(st.binary(max_size=12), words), max_size=4).map(b"".join)
     return st.builds(
-        lambda how, payload, *codes: line(how, payload, *codes[: (how & GIVEN).bit_count()]),
-        st.integers(0, 63).map(How),
+        lambda how, payload, *codes: line(how, payload, *codes[: sum(bool(how & flag) for flag in CODED)]),
+        st.integers(0, 127).map(How),
         payload,
-        *(st.integers(0, 255) for _ in range(3)),
+        *(st.integers(0, 255) for _ in CODED),
     )
-
-
-GIVEN = How.GAP | How.CUT | How.REPEATED
 
 
 @pytest.mark.parametrize("name", TARGETS)

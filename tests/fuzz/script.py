@@ -52,7 +52,7 @@ CODED = (How.GAP, How.CUT, How.REPEATED, How.BACK)
 
 @dataclass(frozen=True)
 class Move:
-    """Bytes of one direction. `gap` are lost before them, `cut` behind them; they come `back` bytes too late."""
+    """Bytes of one direction. `gap` are lost before them, `cut` behind them; they come `back` too late."""
 
     direction: Direction
     payload: bytes

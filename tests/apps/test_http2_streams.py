@@ -87,6 +87,7 @@ def test_early_hints_and_trailers(
         assert (stream.head()[":status"], stream.body()) == ("200", content[::-1])
         port = client.tls.getsockname()[1]
         client.close()
+        server.wait_ended()
     for end in both_ends(tracer, port, server.port):
         [event] = check_http2(tracer.events, end).values()
         assert event.request is not None
@@ -103,6 +104,7 @@ def test_push(tlstap_all_formats: RunTlstap, server: Http2Server, tmp_path: Path
     with tlstap_all_formats("-p", running.pid, "-p", os.getpid()) as tracer:
         running.go()
         assert running.finish() == ["page" + PUSHED.decode().rstrip()]
+        server.wait_ended()
     found = connections(tracer.events)
     assert losses(tracer.events) == []
     assert {end.process.pid for end in found} == {running.pid, os.getpid()}
@@ -131,6 +133,7 @@ def test_resets(tlstap_all_formats: RunTlstap, certificates: Certificates, serve
         assert last.body() == b"/last body"
         port = client.tls.getsockname()[1]
         client.close()
+        server.wait_ended()
     for end in both_ends(tracer, port, server.port):
         events = list(by_stream(tracer.events, end).values())
         assert [event.reset for event in events] == [
@@ -160,6 +163,7 @@ def test_tunnel(tlstap_all_formats: RunTlstap, certificates: Certificates, serve
         assert stream.body() == b""
         port = client.tls.getsockname()[1]
         client.close()
+        server.wait_ended()
     for end in both_ends(tracer, port, server.port):
         shown = [
             (event.protocol, event.stream_id, event.request.method, event.request.authority)
@@ -190,6 +194,7 @@ def test_prior_knowledge(tlstap_all_formats: RunTlstap, certificates: Certificat
             assert (stream.head()[":status"], stream.body()) == ("200", b"/%d body" % number)
         port = client.tls.getsockname()[1]
         client.close()
+        server.wait_ended()
     for end in both_ends(tracer, port, server.port):
         assert end.connection.alpn is None
         found = check_http2(tracer.events, end)
@@ -219,6 +224,7 @@ def test_upgrade(tlstap_all_formats: RunTlstap, certificates: Certificates) -> N
         assert (second.head()[":status"], second.body()) == ("200", b"/second body")
         port = tls.getsockname()[1]
         client.close()
+        server.wait_ended()
     for end in both_ends(tracer, port, server.port):
         shown = []
         for event in http_events(tracer.events, end):

@@ -71,6 +71,7 @@ def test_chromium(
     with mapped(executable), tlstap_all_formats(*filters) as tracer:
         tracer.wait_traced(executable)
         visit = chromium.visit(server.url("/page.html"), home)
+        server.wait_ended()
     assert page.title == TITLE
     check(tracer, visit.network_pid, server.port, other)
 
@@ -88,6 +89,7 @@ def test_firefox(
     with nss.in_use(browser.folder), tlstap_all_formats(*filters) as tracer:
         tracer.wait_traced(browser.libssl3)
         pid = browser.load(server.url("/page.html"), home, certificates.authority)
+        server.wait_ended()
     assert page.title == TITLE
     check(tracer, pid, server.port, other)
 

@@ -179,6 +179,11 @@ class Peer:
             stream.send(body, end=True)
         return stream
 
+    @property
+    def is_open(self) -> bool:
+        """Whether more may be read."""
+        return self._thread.is_alive()
+
     def at_work(self) -> _AtWork:
         """Use the h2 connection; what it has to say is sent at the end of the block."""
         return _AtWork(self)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from tests.support.certificates import Certificates
 from tests.support.http2 import PREFACE
 from tests.support.http2_peer import SECONDS, Peer, Stream
+from tests.support.wait import wait_until
 
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
@@ -39,6 +40,10 @@ class Http2Server:
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """https URL of a path."""
         return f"https://{host}:{self.port}{path}"
+
+    def wait_ended(self) -> None:
+        """Wait until all connections have ended, with all that was sent to it read."""
+        wait_until(lambda: not any(peer.is_open for peer in self.peers), "connections to end", SECONDS)
 
     def close(self) -> None:
         """Stop, and close all connections."""

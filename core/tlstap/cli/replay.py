@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 READ_SIZE = 1 << 18
+PATIENCE = 0.25
+"""Seconds after which Ctrl-C is noticed at the latest."""
 
 
 @click.command(
@@ -76,6 +79,9 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
             # Before a wait for more, whoever reads the output gets what there is.
             emitter.flush()
             try:
+                # A signal that comes right before a blocking call is noticed only when that returns.
+                while not select.select([descriptor], [], [], PATIENCE)[0]:
+                    pass
                 chunk = os.read(descriptor, READ_SIZE)
             except OSError as problem:
                 raise CaptureError(f"can't read {name}: {problem.strerror}") from None

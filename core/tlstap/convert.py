@@ -114,8 +114,8 @@ def _without_surrogates(value: Any) -> Any:
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_without_surrogates(item) for item in value)
+    if isinstance(value, list | tuple):
+        return type(value)(_without_surrogates(item) for item in value)
     return value
 
 
@@ -133,7 +133,9 @@ def _snapshot(connection: Connection) -> schema.Connection:
     )
 
 
-def _common(record: Opened | Handshake | Closed, connection: Connection, seq: int) -> dict[str, Any]:
+def _common(
+    record: Opened | Handshake | ProtocolMessage | Closed, connection: Connection, seq: int
+) -> dict[str, Any]:
     return {
         "time_ns": record.time_ns,
         "seq": seq,
@@ -166,15 +168,10 @@ def _http_event(record: ExchangeEnded, seq: int) -> schema.HttpEvent:
 
 
 def _message_event(record: ProtocolMessage, seq: int) -> schema.MessageEvent:
-    connection = record.connection
     request = record.exchange.request if record.exchange else None
     body, encoding = encode_body(record.payload, cut=record.size > len(record.payload))
     return schema.MessageEvent(
-        time_ns=record.time_ns,
-        seq=seq,
-        process=record.process,
-        library=connection.library,
-        connection=_snapshot(connection),
+        **_common(record, record.connection, seq),
         protocol=record.protocol,
         direction=record.direction,
         type=record.type,

@@ -123,7 +123,7 @@ class Registry:
         return self._owners[f"libraries: {library.name}"]
 
     def declared_by(self, plugin: Plugin) -> dict[str, list[str]]:
-        """Names of what a plugin declared: libraries (no stand-ins), protocols, formats of bodies and output."""
+        """Names of what a plugin declared: libraries (no stand-ins), protocols, body and output formats."""
         declared: dict[str, list[str]] = {"libraries": [], "protocols": [], "body formats": [], "formats": []}
         for claim, owner in self._owners.items():
             kind, _, name = claim.partition(": ")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 from tests.support.samples import (
     MS,
     NOW,
@@ -24,7 +25,7 @@ from tests.support.samples import (
 
 from tlstap import capture, schema
 from tlstap.capture import CaptureReader, from_events, read_lines
-from tlstap.convert import to_event
+from tlstap.convert import to_event, to_json
 from tlstap.errors import CaptureError
 from tlstap.records import (
     Closed,
@@ -36,6 +37,7 @@ from tlstap.records import (
     MessageEnded,
     Missing,
     Opened,
+    ProtocolMessage,
     Record,
     TraceRecord,
     Undecoded,
@@ -282,3 +284,14 @@ def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "MAX_LINE", 100)
     with pytest.raises(CaptureError, match=r"^the\.bin has a line of more than 100 bytes"):
         list(read_lines(lambda: bytes(64), "the.bin"))
+
+
+def test_a_message_with_odd_characters() -> None:
+    """What a decoder puts into details is JSON, whatever the bytes were."""
+    details: dict[str, JsonValue] = {"a": ["\udcff", {"b\udc00": 1}], "nan": float("nan")}
+    one = connection()
+    record = ProtocolMessage(one, one.process, NOW, "read", "redis", "reply", b"\xff", 3, details)
+    event = json.loads(to_json(schema.event_adapter.validate_python(to_event(record, 7))))
+    assert (event["kind"], event["seq"], event["protocol"], event["type"]) == ("message", 7, "redis", "reply")
+    assert (event["body"], event["body_encoding"], event["body_bytes"]) == ("/w==", "base64", 3)
+    assert event["details"] == {"a": ["\\udcff", {"b\\udc00": 1}], "nan": None}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.support import chromium, firefox, har
 from tests.support.all_formats import run_in_all_formats
+from tests.support.cut import recorded
 from tests.support.ends import clients
 from tests.support.exchanges import check_http2
 from tests.support.forty import FOLDER, PAGE, forty_files, report
@@ -23,6 +24,9 @@ from tests.support.tracer import Tracer, run_tlstap
 from tests.support.traffic import Traced, connections, losses, with_ports
 
 from tlstap import schema
+
+POINTS = 40
+"""At how many points of a connection its later part is decoded."""
 
 
 @dataclass
@@ -45,6 +49,11 @@ class Load:
         of_browser = [end for end in connections(self.tracer.events) if end.process.pid == self.pid]
         assert {end.id for end in of_browser} == {end.id for end in found}
         return found
+
+    @property
+    def ends(self) -> list[Traced]:
+        """Both ends of them."""
+        return [*self.clients, *map(self.server, self.clients)]
 
     def server(self, client: Traced) -> Traced:
         """nginx's end of a connection."""
@@ -148,9 +157,10 @@ def test_har(load: Load) -> None:
     """The archive, written while the page was loaded, is HAR 1.2 and has all bodies."""
     log = har.load(load.har.read_text())
     found = Counter[tuple[str, str, str, str]]()
-    for entry in log["entries"]:
+    own = [entry for entry in log["entries"] if entry["_process"]["pid"] == load.pid]
+    for entry in own:
         asked, got = entry["request"], entry["response"]
-        assert (entry["_process"]["pid"], entry["_process"]["exe"]) == (load.pid, str(load.executable))
+        assert entry["_process"]["exe"] == str(load.executable)
         assert (asked["httpVersion"], got["httpVersion"]) == ("http/2.0", "http/2.0")
         assert (entry["serverIPAddress"], got["status"]) == ("127.0.0.1", 200)
         assert entry["_complete"] is True
@@ -160,6 +170,17 @@ def test_har(load: Load) -> None:
     assert set(found) == {(method, f"{start}{target}", *bodies) for method, target, *bodies in expected()}
     if load.library == "boringssl":
         assert set(found.values()) == {1}
+
+
+def test_found_at_any_point(load: Load) -> None:
+    """Had tlstap attached then: each later exchange is shown with its bodies, and nothing wrong."""
+    for connection in recorded(load.tracer.output, load.ends):
+        for start in range(1, len(connection.data), len(connection.data) // POINTS or 1):
+            events = connection.found_later(start)
+            connection.check(events)
+            received = {event.stream_id: event.response.content for event in events if event.response}
+            for stream in connection.later(start):
+                assert received[stream] == connection.responses[stream].content
 
 
 def content(part: dict[str, Any] | None) -> bytes:

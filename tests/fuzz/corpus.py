@@ -1,14 +1,16 @@
-"""The inputs that are kept: each covers something that the others don't. The tests replay them all."""
+"""The inputs that are kept, which the tests replay.
+
+Those that fuzzers found have a name made from their content, and each covers something that the others don't.
+Those with other names are there for what they once broke.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.fuzz.coverage import cover
 from tests.fuzz.harness import check
 from tests.fuzz.targets import TARGETS
 
@@ -39,19 +41,24 @@ def add(name: str, data: bytes) -> Path:
     """Keep an input, under a name that its content gives."""
     folder = corpus_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / hashlib.sha256(data).hexdigest()[:16]
+    file = folder / _name(data)
     file.write_bytes(data)
     return file
 
 
 def keep(name: str, found: Path) -> int:
-    """Add to the corpus what covers more than it does; how many inputs there are then."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "tests.fuzz.target", name, "-merge=1", folder]
-        subprocess.run([*command, str(corpus_folder(name)), str(found)], check=True, capture_output=True)
-        fresh = sorted((file.read_bytes() for file in Path(folder).iterdir()), key=len)
-    known = {file.read_bytes() for file in inputs(name)}
-    for data in fresh:
-        if data not in known and len(data) <= MAX_SIZE and len(inputs(name)) < MAX_FILES:
-            add(name, data)
+    """Choose anew from the corpus and what was found; how many inputs there are then."""
+    files = [*inputs(name), *found.iterdir()]
+    known = {file.read_bytes() for file in files}
+    chosen = cover(TARGETS[name], (data for data in known if len(data) <= MAX_SIZE), MAX_FILES)
+    for file in inputs(name):
+        data = file.read_bytes()
+        if data not in chosen and file.name == _name(data):
+            file.unlink()
+    for data in chosen:
+        add(name, data)
     return len(inputs(name))
+
+
+def _name(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -89,10 +89,10 @@ def check_bounds(out: Iterable[Record], limits: Limits) -> None:
 def check_undecoded(out: Iterable[Record], records: Iterable[TraceRecord]) -> None:
     """What is shown as not understood was captured where it is said to have been, and is shown once."""
     captured: dict[tuple[str, int], int] = {}
-    for record in records:
-        if isinstance(record, Data):
-            for at, byte in enumerate(record.payload):
-                captured.setdefault((record.direction, record.offset + at), byte)
+    for data in records:
+        if isinstance(data, Data):
+            for at, byte in enumerate(data.payload):
+                captured.setdefault((data.direction, data.offset + at), byte)
     for record in out:
         if isinstance(record, Undecoded) and record.stream_id is None:
             for at, byte in enumerate(record.payload):

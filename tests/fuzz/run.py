@@ -2,8 +2,8 @@
 
 It is guided by coverage. Each target runs for that long (60 seconds), one after the other, from the corpus in
 this folder and from what earlier runs left in build/fuzz. An input that breaks something is put there and its
-path is printed; `python -m tests.fuzz.run TARGET FILE` runs it again. `--keep` adds to the corpus what covers
-more than it does.
+path is printed; `python -m tests.fuzz.run TARGET FILE` runs it again. `--keep` makes the corpus anew: the few
+inputs that together take every step that any took.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET|FILE", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
-    parser.add_argument("--keep", action="store_true", help="add what is new to the corpus")
+    parser.add_argument("--keep", action="store_true", help="make the corpus anew")
     options = parser.parse_args()
     files = [Path(name) for name in options.targets if name not in TARGETS]
     names = [name for name in options.targets if name in TARGETS] or list(TARGETS)

@@ -15,10 +15,10 @@ from tests.fuzz.harness import ROOMY, TIGHT, check, decoded, pipeline_of
 from tests.fuzz.script import CODED, How, Script, conversation, line, parse
 from tests.fuzz.targets import TARGETS, Target
 
-SMALLEST, LARGEST = 3_000, 12_000
-"""Bytes and records to which an input is repeated to see how the work grows."""
+LONG = 8_000
+"""Bytes and records to which an input is repeated to see how much work and memory it takes."""
 MOST_STEPS = 150
-"""Calls of functions that a byte may take, and the tenth of a record."""
+"""Calls of functions that a byte may take, and the tenth of a record; most take fewer than 10."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -78,17 +78,12 @@ def steps(script: Script, alpn: str | None) -> int:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_work_grows_with_the_input_only(name: str) -> None:
+def test_no_input_takes_long(name: str) -> None:
     target = TARGETS[name]
     for file in inputs(name):
-        script = parse(file.read_bytes(), target.units, target.prelude)
-        if not script.bytes:
-            continue
-        small, large = repeated(script, SMALLEST), repeated(script, LARGEST)
-        growth = (large.bytes + len(large.moves)) / (small.bytes + len(small.moves))
-        taken = steps(large, target.alpn)
-        assert taken <= 1.5 * growth * steps(small, target.alpn), file.name
-        assert taken <= MOST_STEPS * (large.bytes + 10 * len(large.moves)), file.name
+        script = repeated(parse(file.read_bytes(), target.units, target.prelude), LONG)
+        most = MOST_STEPS * (script.bytes + 10 * len(script.moves)) + 5_000
+        assert steps(script, target.alpn) <= most, file.name
 
 
 MEMORY = 1 << 20
@@ -100,7 +95,7 @@ def test_memory_is_bounded(name: str) -> None:
     target = TARGETS[name]
     for file in inputs(name):
         script = parse(file.read_bytes(), target.units, target.prelude)
-        records = conversation(repeated(script, LARGEST), target.alpn).records
+        records = conversation(repeated(script, LONG), target.alpn).records
         pipeline = pipeline_of(TIGHT)
         tracemalloc.start()
         try:

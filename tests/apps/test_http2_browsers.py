@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from tests.support.traffic import Traced, connections, losses, with_ports
 from tlstap import schema
 
 POINTS = 40
-"""At how many points of a connection its later part is decoded."""
+"""At how many points of a connection its later part is decoded, and how often with losses."""
 
 
 @dataclass
@@ -181,6 +182,18 @@ def test_found_at_any_point(load: Load) -> None:
             received = {event.stream_id: event.response.content for event in events if event.response}
             for stream in connection.later(start):
                 assert received[stream] == connection.responses[stream].content
+
+
+def test_losses(load: Load) -> None:
+    """Had these records been lost: nothing of what is shown is wrong."""
+    chosen = random.Random(1)
+    for connection in recorded(load.tracer.output, load.ends):
+        numbers = range(len(connection.data))
+        for _ in range(POINTS):
+            lost = set(chosen.sample(numbers, chosen.choice([1, 2, 5])))
+            connection.check(connection.with_losses(lost))
+        first = chosen.randrange(len(numbers) // 2)
+        connection.check(connection.with_losses(numbers[first : first + 10]))
 
 
 def content(part: dict[str, Any] | None) -> bytes:

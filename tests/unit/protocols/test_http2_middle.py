@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import random
+import zlib
 from pathlib import Path
 
+import brotli
 import pytest
 from hyperframe.frame import PingFrame, WindowUpdateFrame
 from tests.unit.protocols.conversation import (
@@ -18,9 +20,11 @@ from tests.unit.protocols.conversation import (
     undecoded,
 )
 from tests.unit.protocols.http2_talk import Http2Talk, data, get, ok
+from wsproto.connection import Connection as WsConnection
+from wsproto.connection import ConnectionType
+from wsproto.events import TextMessage
 
-from tlstap.protocols.http1.decoder import Http1
-from tlstap.protocols.http2.decoder import Http2
+from tlstap.protocols.builtin import tlstap_protocols
 from tlstap.protocols.http2.sync import find_frames
 from tlstap.records import Missing, Opened, Record, UnknownHeader
 
@@ -30,7 +34,7 @@ AGENT = ("user-agent", "a program")
 def from_record(talk: Http2Talk, number: int) -> list[Record]:
     """What is seen of a conversation when tracing begins before its record of that number."""
     opened = Opened(talk.talk.connection, PROCESS, 0, from_start=False)
-    return run([opened, *talk.talk.records[number:]], protocols=[Http1(), Http2()])
+    return run([opened, *talk.talk.records[number:]], protocols=tlstap_protocols())
 
 
 def test_a_connection_found_after_its_first_requests() -> None:
@@ -277,3 +281,91 @@ def test_drips_are_no_hazard() -> None:
         for byte in record.payload:  # type: ignore[union-attr]
             drips.talk.move(record.direction, bytes([byte]))  # type: ignore[union-attr]
     assert summaries(drips.run()) == summaries(whole.run())
+
+
+# Found with recorded connections of browsers, of which parts were left out
+
+
+def test_a_compressed_body_is_not_inflated_across_what_may_be_missing() -> None:
+    """Deflate can go on behind lost bytes, with other text than was sent. Only a checksum tells."""
+    text = b"".join(b"%d sheep, " % number for number in range(4000))
+    coded = gzip.compress(text)
+    talk = Http2Talk()
+    talk.client.send(talk.client.headers(1, get("/1"), end=True))
+    talk.server.send(talk.server.headers(1, ok(("content-encoding", "gzip"))))
+    third = len(coded) // 3
+    talk.server.send(data(1, coded[:third]))
+    talk.server.lose(data(1, coded[third : 2 * third]))
+    talk.server.send(PingFrame(0, bytes(8)), data(1, coded[2 * third :], end=True))
+    [exchange] = exchanges(talk.run())
+    assert exchange.response is not None
+    body = bytes(exchange.response.body)
+    assert body and text.startswith(body)
+    assert exchange.response.body_bytes == len(body)
+    assert {(item.part, item.reason) for item in exchange.missing} == {("response body", "not decodable")}
+
+
+@pytest.mark.parametrize("coding", ["br", "deflate"])
+def test_without_a_checksum_the_length_tells(coding: str) -> None:
+    text = b"text" * 1000
+    if coding == "br":
+        coded = brotli.compress(text)
+    else:
+        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        coded = packer.compress(text) + packer.flush()
+    talk = Http2Talk()
+    for stream, length in ((1, str(len(coded))), (3, "")):
+        talk.client.send(talk.client.headers(stream, get(f"/{stream}"), end=True))
+        more = [("content-length", length)] if length else []
+        talk.server.send(talk.server.headers(stream, ok(("content-encoding", coding), *more)))
+    talk.server.send(data(1, coded[:8]), data(3, coded[:8]))
+    talk.server.lose(data(5, b"some"))
+    talk.server.send(PingFrame(0, bytes(8)), data(1, coded[8:], end=True), data(3, coded[8:], end=True))
+    known, unknown = exchanges(talk.run())
+    assert known.response is not None and unknown.response is not None
+    assert bytes(known.response.body) == text
+    assert known.missing == []
+    assert text.startswith(bytes(unknown.response.body))
+    assert len(unknown.response.body) < len(text)
+    assert {(item.part, item.reason) for item in unknown.missing} == {("response body", "not decodable")}
+
+
+def test_only_trailers_are_seen_of_a_response() -> None:
+    talk = Http2Talk()
+    talk.exchange(1, "/1", b"", ("grpc-status", "0"))
+    talk.client.send(talk.client.headers(3, get("/2"), end=True))
+    talk.server.send(talk.server.headers(3, ok()), data(3, b"body"))
+    attached = len(talk.talk.records)
+    talk.server.send(talk.server.headers(3, [("grpc-status", "0"), ("grpc-message", "")], end=True))
+    talk.exchange(5, "/3", b"three")
+    found = exchanges(from_record(talk, attached))
+    response = found[0].response
+    assert response is not None
+    assert (response.status, response.headers) == (None, [])
+    assert response.trailers == [("grpc-message", "")]
+    assert [(item.part, item.reason) for item in found[0].missing] == [
+        ("request", "not seen"),
+        ("response headers", "not seen"),
+        ("response body", "not seen"),
+    ]
+
+
+def test_a_websocket_inside_is_not_the_connection() -> None:
+    """A program reads headers and payloads by separate calls; the first call seen is a payload."""
+    talk = Http2Talk()
+    connect = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", "/chat")]
+    talk.client.send(talk.client.headers(1, [*connect, (":authority", "h")]))
+    talk.server.send(talk.server.headers(1, ok()))
+    server = WsConnection(ConnectionType.SERVER, [])
+    attached = len(talk.talk.records) + 1
+    for text in ("a message of the server's", "another one"):
+        frame = data(1, server.send(TextMessage(text))).serialize()
+        talk.server.send(frame[:9]).send(frame[9:])
+    for number in range(3, 9, 2):
+        talk.exchange(number, f"/{number}", b"body")
+    targets = [
+        exchange.request.target
+        for exchange in exchanges(from_record(talk, attached))
+        if exchange.request is not None and exchange.stream_id != 1
+    ]
+    assert targets == ["/3", "/5", "/7"]

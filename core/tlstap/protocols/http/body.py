@@ -22,6 +22,7 @@ class Body:
     """
 
     __slots__ = (
+        "_coded",
         "_decoder",
         "_decoder_memory",
         "_memory",
@@ -30,6 +31,7 @@ class Body:
         "_parts",
         "_raw",
         "_skipped",
+        "_trusted",
         "held",
         "lost",
     )
@@ -44,10 +46,13 @@ class Body:
         self._decoder_memory = 0
         self._raw: list[bytes] = []
         self._skipped = 0
+        # What was decoded until it became doubtful whether anything is missing.
+        self._trusted: int | None = None
         self.held = 0
         """Bytes taken from the allowance for `message.body`; the caller gives them back."""
         self.lost = 0
         coded = codings(message.headers)
+        self._coded = bool(coded)
         if coded:
             self._start_decoder(coded)
 
@@ -83,11 +88,13 @@ class Body:
     def doubt(self) -> None:
         """Bytes of the body may be missing here; nobody knows whether, or how many."""
         self._parts.gap(None)
+        if self._trusted is None:
+            self._trusted = self._message.body_bytes
 
     @property
     def proven(self) -> bool:
         """Does the content coding show that the body is whole?"""
-        return self._decoder is not None and self._decoder.proves_end and self._decoder.finished
+        return self._decoder is not None and self._decoder.proven
 
     def _decode(self, decoder: ContentDecoder, payload: bytes) -> None:
         message = self._message
@@ -128,8 +135,11 @@ class Body:
         self.held += granted
         message.body += piece if granted == size else piece[:granted]
 
-    def end(self, part: MissingPart, *, unfinished: bool) -> list[Missing]:
-        """The body is as complete as it will get: what it lacks, apart from an end that never came."""
+    def end(self, part: MissingPart, *, unfinished: bool, whole: bool = True) -> list[Missing]:
+        """The body is as complete as it will get: what it lacks, apart from an end that never came.
+
+        :param whole: False if bytes may be missing since `doubt`: what was decoded behind is not trusted.
+        """
         message, mode = self._message, self._mode
         self._parts.finish(unfinished=unfinished)
         missing: list[Missing] = []
@@ -142,6 +152,12 @@ class Body:
             self._drop_decoder("spoilt")
         elif mode == "spoilt" or (mode == "raw" and message.body_wire_bytes):
             missing.append(Missing(part, "not decodable", self._skipped if mode == "spoilt" else None))
+        if self._trusted is not None and not whole and self._coded:
+            doubtful = message.body_bytes - self._trusted
+            message.body_bytes = self._trusted
+            del message.body[self._trusted :]
+            if doubtful:
+                missing.append(Missing(part, "not decodable", doubtful))
         cut = message.body_bytes - len(message.body)
         if cut or mode == "bomb":
             missing.append(Missing(part, "over the limit", cut if mode != "bomb" else None))

@@ -29,7 +29,8 @@ class Stage(abc.ABC):
     memory: int = 64 * 1024
     finished: bool = False
     """The coded data came to its own end. (zstd does not tell: always True.)"""
-    tells_end: bool = True
+    proves_whole: bool = False
+    """`finished` shows by a checksum that nothing is missing."""
 
     @abc.abstractmethod
     def decode(self, data: bytes) -> Iterator[bytes]:
@@ -40,7 +41,7 @@ class _Zlib(Stage):
     """gzip (also of several members) and deflate, which servers send with and without zlib's wrapper."""
 
     def __init__(self, gzip: bool) -> None:
-        self._gzip = gzip
+        self._gzip = self.proves_whole = gzip
         self._start = b""
         self._inflate: zlib._Decompress | None = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
 
@@ -51,6 +52,7 @@ class _Zlib(Stage):
                 return
             data, self._start = self._start, b""
             wrapped = data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            self.proves_whole = wrapped
             self._inflate = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
         # Slices keep the cost of the library's copies of unused input linear.
         for at in range(0, len(data), 16384):
@@ -125,7 +127,6 @@ class _Pieces:
 class _Zstd(Stage):
     memory = 4 << 20
     finished = True
-    tells_end = False
     # A block of 4 bytes can stand for 128 KiB, and the writer can't be paused: a slice yields at most 8 MiB.
     _SLICE = 256
 
@@ -182,9 +183,9 @@ class ContentDecoder:
         return all(stage.finished for stage in self._stages)
 
     @property
-    def proves_end(self) -> bool:
-        """`finished` shows that nothing is missing."""
-        return all(stage.tells_end for stage in self._stages)
+    def proven(self) -> bool:
+        """Do checksums show that the body is whole?"""
+        return self.finished and all(stage.proves_whole for stage in self._stages)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """The decoded form of the next bytes, in pieces; raises ContentError."""

@@ -35,7 +35,6 @@ from tlstap.protocols.memory import Allowance
 from tlstap.records import Direction, MissingReason
 
 MAX_SETTINGS = 64
-MAX_DEBUG_DATA = 4096
 
 
 class Half(FrameHandler):
@@ -90,7 +89,7 @@ class Half(FrameHandler):
             case GoAwayFrame(last_stream_id=last, error_code=code, additional_data=debug_data):
                 last &= 0x7FFF_FFFF
                 details: dict[str, JsonValue] = {"last_stream_id": last, "error": error_name(code)}
-                self._owner.control(self.direction, "GOAWAY", debug_data[:MAX_DEBUG_DATA], details)
+                self._owner.control(self.direction, "GOAWAY", debug_data, details)
                 self._owner.going_away(self.direction, last, code)
             case SettingsFrame() if not header.flags & ACK:
                 self._owner.control(self.direction, "SETTINGS", b"", _settings(payload))

@@ -51,6 +51,11 @@ class Fields:
     nameless: bool = False
     size: int = 0
 
+    @property
+    def may_be_head(self) -> bool:
+        """Pseudo-headers come first: may the first one be one of which the name is unknown?"""
+        return self.nameless and self.unknown[0].position == 0 and self.unknown[0].name is None
+
     def get(self, name: str) -> str | None:
         """A pseudo-header's value: "" if there is none, None if it is unknown."""
         return self.pseudo.get(name, None if self.nameless else "")

@@ -37,8 +37,8 @@ class Messages:
     def request_fields(self, stream: Stream, fields: Fields, since_ns: int) -> None:
         """A header block in the direction of requests: a head, or trailers."""
         side = stream.request
-        is_head = not _PSEUDO_OF_REQUEST.isdisjoint(fields.pseudo) or (fields.nameless and not side.message)
-        if side.head_seen or not is_head:
+        is_head = not _PSEUDO_OF_REQUEST.isdisjoint(fields.pseudo) or fields.may_be_head
+        if side.message is not None or not is_head:
             self._trailers(stream, side, fields)
             return
         message = _request(fields, since_ns)
@@ -48,12 +48,17 @@ class Messages:
         else:
             self._begin_body(stream, side, message)
 
-    def response_fields(self, stream: Stream, fields: Fields, since_ns: int) -> None:
-        """A header block in the direction of responses: a head, an informational response, or trailers."""
+    def response_fields(self, stream: Stream, fields: Fields, since_ns: int, *, end_stream: bool) -> None:
+        """A header block in the direction of responses: a head, an informational response, or trailers.
+
+        :param end_stream: it is the stream's last.
+        """
         side = stream.response
+        # Where all of the response before may be missing, the last block rather is its trailers.
+        rest = end_stream and (side.uncertain or stream.request.message is None)
         self._request_not_seen(stream)
-        is_head = ":status" in fields.pseudo or (fields.nameless and not side.message)
-        if side.head_seen or not is_head:
+        is_head = ":status" in fields.pseudo or (fields.may_be_head and not rest)
+        if side.head_seen or not is_head or (side.message is not None and ":status" not in fields.pseudo):
             self._trailers(stream, side, fields)
             return
         message = Message(False, status=_status(fields), start_ns=since_ns)
@@ -132,7 +137,11 @@ class Messages:
         side.body = Body(self._context, stream.exchange, message, side.direction)
 
     def _trailers(self, stream: Stream, side: Side, fields: Fields) -> None:
-        message = side.message or self.headless(stream, side, self._why(side))
+        message = side.message
+        if message is None:
+            message = self.headless(stream, side, self._why(side))
+            # Its body may have been before.
+            side.uncertain = True
         if not side.done:
             message.trailers = fields.headers
             self._note_unknown(stream, side, fields)
@@ -219,13 +228,11 @@ class Messages:
         if body is None:
             return
         missing = stream.exchange.missing
-        proven = body.proven
-        missing += body.end(side.body_part, unfinished=unfinished)
+        whole = body.proven or not side.uncertain or side.announced == message.body_wire_bytes
+        whole = whole or self._answers_head(stream, side)
+        missing += body.end(side.body_part, unfinished=unfinished, whole=whole)
         stream.held += body.held
-        certain = proven or not side.uncertain or side.announced == message.body_wire_bytes
-        if not (certain or self._answers_head(stream, side)) and all(
-            item.part != side.body_part for item in missing
-        ):
+        if not whole and all(item.part != side.body_part for item in missing):
             missing.append(Missing(side.body_part, self._why(side)))
 
     @staticmethod

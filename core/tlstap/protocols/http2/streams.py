@@ -90,7 +90,7 @@ class Streams:
         if direction == self._client:
             self._messages.request_fields(stream, fields, since_ns)
         else:
-            self._messages.response_fields(stream, fields, since_ns)
+            self._messages.response_fields(stream, fields, since_ns, end_stream=end_stream)
         self._end_stream(stream, direction, end_stream)
 
     def fields_lost(

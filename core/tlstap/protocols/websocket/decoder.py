@@ -7,7 +7,10 @@ from tlstap.protocols.memory import Allowance
 from tlstap.protocols.websocket.evidence import is_masked, is_websocket
 from tlstap.protocols.websocket.half import Half
 from tlstap.protocols.websocket.shared import Shared
-from tlstap.records import DecodedRecord, Direction
+from tlstap.records import DecodedRecord, Direction, ProtocolMessage
+
+TRIAL = 16
+"""Messages after which a WebSocket of which the beginning was not seen is believed to be one."""
 
 
 class WebSocket(Protocol):
@@ -36,6 +39,8 @@ class WebSocketDecoder(Decoder):
     def __init__(self, channel: Channel, memory: Allowance) -> None:
         self._shared = Shared(channel, memory)
         in_sync = channel.switch is not None and channel.switch.protocol == "websocket"
+        # Found by frames alone, it may be another protocol that carries some, such as HTTP/2.
+        self._trial = 0 if in_sync else TRIAL
         self._read = Half(self._shared, "read", in_sync=in_sync)
         self._write = Half(self._shared, "write", in_sync=in_sync)
 
@@ -46,7 +51,14 @@ class WebSocketDecoder(Decoder):
         (self._read if data.direction == "read" else self._write).feed(data)
         if self._shared.over:
             self._finish()
+        if self._trial:
+            self._try(out)
         return out
+
+    def _try(self, out: list[DecodedRecord]) -> None:
+        """Give the channel back if frames are followed by what is none."""
+        self.handed_over = self._shared.broken
+        self._trial = max(0, self._trial - sum(isinstance(record, ProtocolMessage) for record in out))
 
     def finish(self, time_ns: int, *, closed: bool) -> list[DecodedRecord]:
         out = self._shared.context.begin(time_ns)

@@ -92,6 +92,7 @@ class Half:
                 if self._shared.over:
                     return
         except ParseFailed:
+            self._shared.broken = True
             self._messages.lost(gap=False)
             self._undecoded(self._end - len(reader.rest), reader.rest)
             self._reader = None

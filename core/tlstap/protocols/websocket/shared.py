@@ -20,6 +20,8 @@ class Shared:
         self.exchange: Exchange | None = channel.switch.exchange if channel.switch is not None else None
         self.client = channel.client
         self.deflate = accepted(self.exchange)
+        self.broken = False
+        """What followed frames was none."""
         self._closed: set[Direction] = set()
 
     def masked(self, direction: Direction) -> bool | None:

@@ -30,10 +30,13 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist loadfile
 
-.PHONY: help demo test check unit fetch bpf apps kernels bench screenshot install uninstall clean
+# Of fuzzing, for each target.
+SECONDS ?= 60
+
+.PHONY: help demo test check unit fetch bpf apps kernels fuzz bench bench-decoders screenshot install uninstall clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(STAMPS)/demo ## trace a real curl that talks to a local HTTPS server
 	$(BIN)/python -m scripts.demo
@@ -44,10 +47,10 @@ check: $(STAMPS)/test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy -p tests.support -p tests.bpf -p tests.apps -p tests.kernels -p bench -p scripts
+	$(BIN)/mypy -p tests.support -p tests.bpf -p tests.apps -p tests.kernels -p tests.fuzz -p bench -p scripts
 
-unit: $(STAMPS)/test ## tests without root and without a kernel
-	$(PYTEST) $(PARALLEL) tests/unit
+unit: fetch ## tests without root and without a kernel
+	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(PYTEST) $(PARALLEL) tests/unit
 
 fetch: $(STAMPS)/test ## what tests need from the network besides, into the cache
 	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(BIN)/python -m tests.support.fetch
@@ -61,6 +64,13 @@ apps: fetch ## real probes on real applications
 kernels: $(STAMPS)/kernels ## Debian's stock kernels, emulated: takes minutes, not part of `make test`
 	mkdir -p $(TEST_CACHE)
 	$(ROOT) $(BIN)/python -m tests.kernels.run $(KERNELS)
+
+fuzz: $(STAMPS)/test ## look for inputs that break a decoder, SECONDS=60 for each target
+	$(BIN)/pip install -q -e '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
+
+bench-decoders: $(STAMPS)/test ## how fast the decoders are, beside h11, h2 and wsproto
+	$(BIN)/python -m bench.decoders
 
 bench: $(STAMPS)/bench ## requests per second beside sslsniff and bpftrace
 	$(ROOT) $(BIN)/python -m bench.run

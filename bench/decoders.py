@@ -112,12 +112,16 @@ def print_formats(loads: Sequence[Load], registry: Registry, rounds: int) -> Non
         print(f"| {load.title} | {' | '.join(cells)} |")
 
 
+def _streams(count: int) -> str:
+    return f"{count:,} stream{'s' if count > 1 else ''}"
+
+
 def tables(scale: float, rounds: int) -> Iterator[tuple[str, Callable[[], None]]]:
     """Every table by its title; a load of scale 1 takes about a second."""
     plain = Registry.load(third_party=())
     schema = Registry.load(third_party=(), body_options=BodyOptions(protosets=(protoset(),)))
     many = max(10, int(4000 * scale))
-    size = max(1 << 20, int(64e6 * scale))
+    size = max(1 << 20, int((64 << 20) * scale))
     page = text(size)
 
     def http1_loads() -> list[Load]:
@@ -130,11 +134,11 @@ def tables(scale: float, rounds: int) -> Iterator[tuple[str, Callable[[], None]]
         ]
 
     def http2_small() -> list[Load]:
-        return [http2(f"{streams:,} streams at a time", many, streams, b"x" * 64) for streams in STREAMS]
+        return [http2(f"{_streams(streams)} at a time", many, streams, b"x" * 64) for streams in STREAMS]
 
     def http2_large() -> list[Load]:
         return [
-            http2(f"{streams:,} streams at a time", streams, streams, page[: max(1, size // streams)])
+            http2(f"{_streams(streams)} at a time", streams, streams, page[: max(1, size // streams)])
             for streams in STREAMS
         ]
 

@@ -210,6 +210,15 @@ class Peer:
         self.tls.close()
 
     def _run(self) -> None:
+        try:
+            self._read()
+        finally:
+            # Who still waits for a body waits in vain.
+            with self.changed:
+                for stream in self._streams.values():
+                    stream.pieces.put(b"")
+
+    def _read(self) -> None:
         while not self._closed:
             self.reading.wait(SECONDS)
             # Never blocked inside the library, so that whoever attaches meanwhile sees the next read.

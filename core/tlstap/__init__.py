@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tlstap.contract import requires_contract
     from tlstap.discovery.elf import ElfImage
     from tlstap.errors import NotLocatedError, TlstapError
     from tlstap.hookspecs import hookimpl
@@ -84,6 +85,7 @@ __all__ = [
     "Undecoded",
     "VersionString",
     "hookimpl",
+    "requires_contract",
 ]
 
 _MODULES = {
@@ -108,6 +110,7 @@ _MODULES = {
     "TlstapError": "tlstap.errors",
     "Tracer": "tlstap.tracer",
     "Undecoded": "tlstap.records",
+    "requires_contract": "tlstap.contract",
     "hookimpl": "tlstap.hookspecs",
 }
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 PROJECT = "tlstap"
 
+CONTRACT = 1
+"""Version of the contract: the hooks, and what plugins declare and get. It rises when something is added
+that a plugin may need; what is there is not changed. See `tlstap.requires_contract`."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

@@ -181,7 +181,8 @@ class Registry:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self.failures.append(Failure(point.name, distribution, f"can't be imported: {_reason(error)}"))
+            reason = str(error) if isinstance(error, PluginError) else f"can't be imported: {_reason(error)}"
+            self.failures.append(Failure(point.name, distribution, reason))
             return
         try:
             self._register(Plugin(point.name, distribution, version, implementation))

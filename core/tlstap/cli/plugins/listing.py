@@ -1,13 +1,10 @@
-"""`tlstap plugins`."""
+"""What `tlstap plugins` prints."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from tlstap.cli.command import Command
 from tlstap.cli.tables import print_lines, print_table
 from tlstap.sinks.escape import escape
 
@@ -15,18 +12,8 @@ if TYPE_CHECKING:
     from tlstap.registry import Plugin, Registry
 
 
-@click.command(
-    "plugins",
-    cls=Command,
-    examples=[
-        ("tlstap plugins", "what is loaded, and what failed"),
-        ("tlstap plugins --json", "for programs"),
-    ],
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--no-plugin", "excluded", metavar="NAME", multiple=True, help="Don't load this plugin.")
-def command(as_json: bool, excluded: tuple[str, ...]) -> None:
-    """List the loaded plugins, where each comes from and what it supports, and those that failed."""
+def show(as_json: bool, excluded: tuple[str, ...]) -> None:
+    """Print the plugins as a table or as one JSON document."""
     from tlstap.registry import Registry
 
     registry = Registry.load(excluded)

@@ -1,7 +1,7 @@
 """tlstap: the plaintext of TLS traffic of any process, by eBPF uprobes on its TLS library.
 
 Scripts use `Tracer`, plugins `hookimpl` and what they declare: libraries, protocols, formats. Everything else
-is internal.
+is internal. docs/plugins.md is the guide, docs/plugin-reference.md describes every name.
 """
 
 from __future__ import annotations
@@ -39,8 +39,25 @@ if TYPE_CHECKING:
     from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes, Switch
     from tlstap.protocols.body_formats import BodyFormat, BodyOptions, BodyReader, Part
     from tlstap.protocols.memory import Allowance
-    from tlstap.records import Missing, ProtocolMessage, Undecoded
+    from tlstap.records import (
+        Closed,
+        Connection,
+        Data,
+        Exchange,
+        ExchangeEnded,
+        Handshake,
+        HeadSeen,
+        Lost,
+        Message,
+        MessageEnded,
+        Missing,
+        Opened,
+        ProtocolMessage,
+        Undecoded,
+        UnknownHeader,
+    )
     from tlstap.sinks.base import OutputOptions, Sink, SinkType
+    from tlstap.sinks.escape import escape
     from tlstap.tracer import Tracer
 
 __all__ = [
@@ -50,21 +67,32 @@ __all__ = [
     "BodyOptions",
     "BodyReader",
     "Channel",
+    "Closed",
+    "Connection",
     "ContentProbe",
+    "Data",
     "DataProbe",
     "Decoder",
     "DetailProbe",
     "ElfImage",
+    "Exchange",
+    "ExchangeEnded",
     "FixedLength",
     "FlushProbe",
     "FreeProbe",
+    "Handshake",
     "HandshakeProbe",
+    "HeadSeen",
     "LengthArgument",
     "LengthOffset",
     "Library",
     "Located",
+    "Lost",
+    "Message",
+    "MessageEnded",
     "Missing",
     "NotLocatedError",
+    "Opened",
     "OutPointer",
     "OutputOptions",
     "PacketProbe",
@@ -83,7 +111,9 @@ __all__ = [
     "TlstapError",
     "Tracer",
     "Undecoded",
+    "UnknownHeader",
     "VersionString",
+    "escape",
     "hookimpl",
     "requires_contract",
 ]
@@ -94,11 +124,22 @@ _MODULES = {
     "BodyOptions": "tlstap.protocols.body_formats",
     "BodyReader": "tlstap.protocols.body_formats",
     "Channel": "tlstap.protocols.base",
+    "Closed": "tlstap.records",
+    "Connection": "tlstap.records",
+    "Data": "tlstap.records",
     "Decoder": "tlstap.protocols.base",
     "ElfImage": "tlstap.discovery.elf",
+    "Exchange": "tlstap.records",
+    "ExchangeEnded": "tlstap.records",
+    "Handshake": "tlstap.records",
+    "HeadSeen": "tlstap.records",
     "Located": "tlstap.location",
+    "Lost": "tlstap.records",
+    "Message": "tlstap.records",
+    "MessageEnded": "tlstap.records",
     "Missing": "tlstap.records",
     "NotLocatedError": "tlstap.errors",
+    "Opened": "tlstap.records",
     "OutputOptions": "tlstap.sinks.base",
     "Part": "tlstap.protocols.body_formats",
     "Protocol": "tlstap.protocols.base",
@@ -110,8 +151,10 @@ _MODULES = {
     "TlstapError": "tlstap.errors",
     "Tracer": "tlstap.tracer",
     "Undecoded": "tlstap.records",
-    "requires_contract": "tlstap.contract",
+    "UnknownHeader": "tlstap.records",
+    "escape": "tlstap.sinks.escape",
     "hookimpl": "tlstap.hookspecs",
+    "requires_contract": "tlstap.contract",
 }
 
 

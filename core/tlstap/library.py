@@ -33,12 +33,20 @@ ArgumentOrReturn = Annotated[int, Field(ge=0, le=MAX_ARGUMENT)]
 """Number of an argument, or 0 for the return value."""
 
 Success = Literal["positive", "one", "zero"]
+"""What a function returns when it succeeded, as a C int: more than 0, 1, or 0."""
+
 Detail = Literal["sni", "alpn", "tls_version", "cipher"]
+"""What can be told of a connection: server name, protocol agreed on by ALPN, TLS version, cipher suite."""
+
 Offset = Annotated[int, Field(ge=0, le=4096)]
 """Bytes from the start of a struct."""
 
 Symbol = Annotated[str, Field(min_length=1, max_length=255)]
+"""Name of a function, as it stands in the symbol table."""
+
 CIdentifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
+"""Name of a C function of the snippet. All plugins' snippets become one program: begin it with the
+library's name."""
 
 
 class Declaration(BaseModel):
@@ -90,6 +98,8 @@ class VersionString(Declaration):
 
 
 class _Probe(Declaration):
+    """What all probes have in common."""
+
     function: Symbol
     """The function: a symbol, or, with `locate`, a name that the plugin's tlstap_locate knows."""
     fallbacks: tuple[Symbol, ...] = ()
@@ -131,6 +141,7 @@ class OutPointer(Declaration):
 
     source: Literal["out-pointer"] = "out-pointer"
     argument: Argument
+    """The pointer."""
     size: Literal[4, 8] = 8
     """Bytes of the integer behind the pointer."""
 
@@ -140,8 +151,11 @@ class DataProbe(_Probe):
 
     kind: Literal["data"] = "data"
     direction: Literal["read", "write"]
+    """As the application sees it: "read" receives."""
     handle: Argument = 1
+    """What stands for the connection: a pointer or a number that is its own among those of the process."""
     buffer: Argument = 2
+    """Points to the bytes."""
     length: Argument | None = 3
     """The length asked for; an upper bound for what a call can have moved."""
     vector: bool = False
@@ -163,7 +177,9 @@ class FlushProbe(_Probe):
 
     kind: Literal["flush"] = "flush"
     direction: Literal["read", "write"] = "write"
+    """Of the bytes that it moves."""
     handle: Argument = 1
+    """The connection's handle."""
 
 
 class PacketProbe(_Probe):
@@ -172,6 +188,7 @@ class PacketProbe(_Probe):
 
     kind: Literal["packet"] = "packet"
     handle: Argument = 1
+    """The connection's handle."""
     packet: Argument = 2
     """Points to where the packet's pointer is stored."""
 
@@ -191,7 +208,9 @@ class HandshakeProbe(_Probe):
 
     kind: Literal["handshake"] = "handshake"
     handle: Argument = 1
+    """The connection's handle."""
     success: Success = "one"
+    """Return value (a C int) of the call that completed the handshake."""
 
 
 class BirthProbe(_Probe):
@@ -199,8 +218,9 @@ class BirthProbe(_Probe):
 
     kind: Literal["birth"] = "birth"
     handle: ArgumentOrReturn = 0
-    """0: the function returns a new handle. An argument: it resets that handle for another connection,
-    which counts as a birth only if the handle has moved data."""
+    """0: the function returns a new handle. An argument: it makes that handle new, perhaps again, in memory
+    that is the caller's; if the handle is known, this counts as a birth only if it has moved data or begun a
+    handshake."""
     out_pointer: Argument | None = None
     """If given, the function stores the new handle through this pointer and returns 0."""
     role: Literal["client", "server"] | None = None
@@ -218,6 +238,7 @@ class FreeProbe(_Probe):
 
     kind: Literal["free"] = "free"
     handle: Argument = 1
+    """The connection's handle."""
 
 
 class ReferenceProbe(_Probe):
@@ -225,6 +246,7 @@ class ReferenceProbe(_Probe):
 
     kind: Literal["reference"] = "reference"
     handle: Argument = 1
+    """The connection's handle."""
 
 
 class RoleProbe(_Probe):
@@ -232,7 +254,9 @@ class RoleProbe(_Probe):
 
     kind: Literal["role"] = "role"
     handle: Argument = 1
+    """The connection's handle."""
     role: Literal["client", "server"]
+    """Which end it is."""
 
 
 class Terminated(Declaration):
@@ -246,7 +270,9 @@ class LengthArgument(Declaration):
 
     source: Literal["argument"] = "argument"
     argument: Argument
+    """The length, or the pointer to it."""
     pointer: bool = False
+    """Whether it is a pointer."""
 
 
 class LengthOffset(Declaration):
@@ -254,6 +280,7 @@ class LengthOffset(Declaration):
 
     source: Literal["offset"] = "offset"
     offset: Offset
+    """Where in the struct the length is."""
 
 
 class FixedLength(Declaration):
@@ -261,11 +288,13 @@ class FixedLength(Declaration):
 
     source: Literal["fixed"] = "fixed"
     size: Annotated[int, Field(ge=1, le=255)]
+    """Bytes."""
 
 
 TextLength = Annotated[
     Terminated | LengthArgument | LengthOffset | FixedLength, Field(discriminator="source")
 ]
+"""How long a value is."""
 
 
 class DetailProbe(_Probe):
@@ -279,6 +308,7 @@ class DetailProbe(_Probe):
     details: Annotated[tuple[Detail, ...], Field(min_length=1)]
     """What the value tells."""
     handle: Argument = 1
+    """The connection's handle."""
     value: ArgumentOrReturn = 0
     """The value's address: an argument, or 0 for a returned pointer."""
     number: bool = False
@@ -304,6 +334,7 @@ Probe = Annotated[
     | DetailProbe,
     Field(discriminator="kind"),
 ]
+"""A function to probe, and what it does."""
 
 
 class Library(Declaration):
@@ -314,15 +345,19 @@ class Library(Declaration):
     title: str
     """The name as its makers write it."""
     recognise: Recognise
+    """How an image that contains the library is known."""
     embedded: Recognise | None = None
     """How an image that carries the library without its symbols is known. It then needs a locator."""
     version: VersionString | None = None
+    """Where the version stands; without it, it is unknown."""
     sonames: tuple[str, ...] = ()
     """Starts of file names under which ldconfig may know the library ("libssl.so"), so that it is probed
     before anybody runs it."""
     probes: tuple[Probe, ...]
+    """The functions to probe; at least a DataProbe for each direction."""
     snippet: str | None = None
-    """Path of a C file (.h) in the plugin's package with what the probes' conditions call."""
+    """Path of a C file (.h) in the plugin's package with the functions that probes name as
+    `condition` and `identify`."""
     locator_version: int = 1
     """Raise it when tlstap_locate changes, so that cached results are not used."""
     stands_in_for: str | None = None

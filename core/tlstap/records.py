@@ -21,8 +21,11 @@ Role = Literal["client", "server"]
 class Connection:
     """One TLS connection as one process sees it; shared by its records and filled in as more becomes known.
 
+    `process` is that which made it, `library` what carries its TLS.
     `id` is unique in a run. `local` and `remote` are None until a socket was seen; `inferred` says that
-    they were concluded from the thread's last socket, not seen during a TLS call.
+    they were concluded from the thread's last socket, not seen during a TLS call. `role` is which end the
+    process is, `sni` the server's name, `alpn` the protocol agreed on; `tls_version` and `cipher` are in
+    OpenSSL's words. None is unknown.
     """
 
     id: int
@@ -40,7 +43,10 @@ class Connection:
 
 @dataclass(slots=True)
 class Opened:
-    """A connection is first seen; `from_start` is False if it was found in the middle."""
+    """A connection is first seen; `from_start` is False if it was found in the middle.
+
+    `connection`, `process` (who made the call) and `time_ns` are the same in all records.
+    """
 
     connection: Connection
     process: schema.Process
@@ -50,7 +56,7 @@ class Opened:
 
 @dataclass(slots=True)
 class Handshake:
-    """A handshake ended."""
+    """A handshake ended: `ok` says how, `duration_ns` after how many nanoseconds."""
 
     connection: Connection
     process: schema.Process
@@ -64,7 +70,8 @@ class Data:
     """Bytes that a TLS call read or wrote.
 
     `offset` is that of the first byte in its direction's stream; `length` is how many bytes of the stream
-    this record stands for, `payload` the captured ones, the first `len(payload)` of them.
+    this record stands for, `payload` the captured ones, the first `len(payload)` of them. `function` is the
+    library's, `duration_ns` how long its call took.
     """
 
     connection: Connection
@@ -80,7 +87,10 @@ class Data:
 
 @dataclass(slots=True)
 class Closed:
-    """A connection ended. The byte counts are what the application moved, whether captured or not."""
+    """A connection ended. The byte counts are what the application moved, whether captured or not.
+
+    `read_bytes` and `written_bytes` are all, `read_lost` and `written_lost` those that were not captured.
+    """
 
     connection: Connection
     process: schema.Process
@@ -93,7 +103,10 @@ class Closed:
 
 @dataclass(slots=True)
 class Lost:
-    """Records that never arrived. `connection` is None where the loss belongs to no known one."""
+    """Records that never arrived. `connection` is None where the loss belongs to no known one.
+
+    `count` records or `bytes` bytes are lost, 0 is unknown; `why` says it in words.
+    """
 
     connection: Connection | None
     process: schema.Process | None
@@ -124,11 +137,12 @@ class UnknownHeader:
 class Message:
     """One half of an exchange, filled in while it is decoded.
 
-    A request has `method`, `scheme`, `authority` and `target`, a response `status` and `reason`; None is
-    unknown. `protocol` is what an extended CONNECT asks for.
+    `is_request` tells which half. A request has `method`, `scheme`, `authority` and `target`, a response
+    `status` and `reason`; None is unknown. `protocol` is what an extended CONNECT asks for.
     Headers are (name, value) in the order and case in which they were sent, without HTTP/2's
     pseudo-headers. `body` has transfer and content encodings removed; `body_bytes` is its size before any
-    bound cut it; `body_wire_bytes` its size as transferred.
+    bound cut it; `body_wire_bytes` its size as transferred. `trailers` are headers that came behind the body,
+    `unknown_headers` those of which not all is known. `start_ns` and `end_ns` are when it began and ended.
     """
 
     is_request: bool
@@ -163,7 +177,7 @@ MissingReason = Literal["lost", "not seen", "unfinished", "over the limit", "not
 
 @dataclass(slots=True)
 class Missing:
-    """What an exchange or a message lacks: which part, why, and how many bytes where that is known."""
+    """What an exchange or a message lacks: which `part`, the `reason`, how many `bytes` if that is known."""
 
     part: MissingPart
     reason: MissingReason
@@ -174,6 +188,8 @@ class Missing:
 class Exchange:
     """A request and its response. `informational` are 1xx responses that came before the final one.
 
+    `request` and `response` are None while nothing of them was seen; `missing` is what is known to lack.
+    `protocol` is the version, as in "HTTP/1.1".
     `stream_id` is that of the stream of HTTP/2 which it is, or in the tunnel of which it is.
     `pushed`: the server promised the request itself. `reset`: why one side gave the stream up.
     `body_format` is the name of the format whose messages the bodies consist of.
@@ -194,7 +210,10 @@ class Exchange:
 
 @dataclass(slots=True)
 class HeadSeen:
-    """Progress, for those who show traffic as it happens: the head of a message is complete."""
+    """Progress, for those who show traffic as it happens: the head of a message is complete.
+
+    `message` is one half of `exchange`, and `direction` that in which it goes.
+    """
 
     exchange: Exchange
     message: Message
@@ -204,7 +223,10 @@ class HeadSeen:
 
 @dataclass(slots=True)
 class MessageEnded:
-    """Progress: a message is as complete as it will get (what lacks is in `exchange.missing`)."""
+    """Progress: a message is as complete as it will get (what lacks is in `exchange.missing`).
+
+    `message` is one half of `exchange`, and `direction` that in which it went.
+    """
 
     exchange: Exchange
     message: Message
@@ -214,7 +236,10 @@ class MessageEnded:
 
 @dataclass(slots=True)
 class ExchangeEnded:
-    """An exchange is over: both halves ended, or the connection or the trace did. Becomes the http event."""
+    """An exchange is over: both halves ended, or the connection or the trace did. Becomes the http event.
+
+    `complete`: nothing is missing in `exchange`.
+    """
 
     exchange: Exchange
     time_ns: int
@@ -225,8 +250,11 @@ class ExchangeEnded:
 class ProtocolMessage:
     """A message of a protocol that is not HTTP's request or response. Becomes the message event.
 
+    `connection`, `process`, `time_ns` and `direction` are those of the StreamBytes that completed it;
+    `protocol` is the decoder's name.
     `type` is the protocol's word for what it is; `payload` its content, decoded, the first bytes of `size`;
-    `details` what else the protocol says. `exchange` is what it travels in, if it does in HTTP.
+    `details` what else the protocol says; `missing` what it lacks. `exchange` is what it travels in, if it
+    does in HTTP; `stream_id` that of the stream of HTTP/2, if there is one.
     """
 
     connection: Connection
@@ -247,6 +275,7 @@ class ProtocolMessage:
 class Undecoded:
     """Progress: bytes of a stream that no protocol decoder understands, in order.
 
+    `connection`, `process`, `time_ns`, `direction`, `offset` and `payload` are those of the StreamBytes.
     `lost_before` is the size of the gap (bytes that were not captured) right before `offset`. With a
     `stream_id` they are bytes of that stream of HTTP/2, and so is `offset`.
     """

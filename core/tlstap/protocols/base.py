@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 class StreamBytes:
     """Bytes of one direction of a channel, in order, without gaps inside.
 
+    `direction`: the process wrote or read them. `offset` is the first byte's place in the direction's stream,
+    `payload` the bytes. `time_ns` is when the call that moved them ended, in nanoseconds since the epoch,
+    `process` who made it.
+
     `lost_before` bytes right before `offset` were never captured; they are a known gap. `payload` is empty
     where a gap is known before the bytes behind it are (the uncaptured end of a call, a closed connection).
     """
@@ -35,6 +39,7 @@ class StreamBytes:
 class Switch:
     """An HTTP exchange that gave its connection, or its stream of HTTP/2, over to another protocol.
 
+    `exchange` is the request that asked for it, and the response that agreed.
     `protocol` is the token with which that was asked for (of Upgrade or :protocol), in lower case; "" for a
     tunnel. `client` is the direction in which the client's bytes go.
     """
@@ -48,8 +53,11 @@ class Switch:
 class Channel:
     """Two directions of bytes that speak a protocol: a connection, or what travels inside another protocol.
 
-    `from_start` says that the first bytes that are given out are the first that the ends sent. `toolbox` is
-    what decoders of protocols that carry other protocols need. `depth` is how many channels are around it.
+    `connection` is the TLS connection that carries it. `from_start` says that the first bytes that are given
+    out are the first that the ends sent. `toolbox` is what decoders of protocols that carry other protocols
+    need. `depth` is how many channels are around it.
+    `switch` is the exchange that opened it, None for the connection itself. `stream_id` is that of the stream
+    of HTTP/2 which it is, if it is one.
     """
 
     connection: Connection
@@ -98,6 +106,7 @@ class Protocol(abc.ABC):
     """A protocol, and how a channel that speaks it is known: by content and ALPN, never by port."""
 
     name: str
+    """Short and lower-case: as `protocol` of the messages, and what no other plugin may have."""
 
     @abc.abstractmethod
     def recognise(self, channel: Channel, direction: Direction, start: bytes) -> bool | None:

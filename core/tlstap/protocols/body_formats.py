@@ -24,8 +24,10 @@ class BodyOptions:
 
 @dataclass(slots=True)
 class Part:
-    """A message that was found in a body. It becomes a records.ProtocolMessage, which explains the fields.
+    """A message that was found in a body. It becomes a ProtocolMessage.
 
+    `type` is the format's word for what it is; `payload` its content, decoded, the first bytes of `size`;
+    `details` what else the format says; `missing` what it lacks.
     `weight` is about how many bytes of memory the details take, where that is much.
     """
 

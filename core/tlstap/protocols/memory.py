@@ -19,7 +19,10 @@ class Pool:
 
 
 class Allowance:
-    """What one connection's decoder holds of the pool."""
+    """What one connection's decoder holds of the pool that all decoders share, 256 MiB.
+
+    Ask before you keep more than a few KiB. What is held when the decoder is gone is returned by itself.
+    """
 
     __slots__ = ("_pool", "held")
 

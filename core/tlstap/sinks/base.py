@@ -13,8 +13,10 @@ from tlstap.schema import KINDS
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What the user chose for the output. A limit is in bytes, None for no limit; `kinds` None for all.
+    """What the user chose for the output. A limit is in bytes, None for no limit.
 
+    `kinds` are the kinds of events to show (`--only`), None for all. `color`: the stream is a terminal with
+    colours.
     `max_body` bounds what is shown of a body or of undecoded data that is text, `max_binary` of what is not.
     `width` is the terminal's, None where lines are not to be wrapped (a pipe, a file). `summary`: one line
     for each exchange; only formats that say so in their SinkType get it.
@@ -45,7 +47,7 @@ class Sink(abc.ABC):
 
 @dataclass(frozen=True, slots=True)
 class SinkType:
-    """A format: `-f name`, a line of help, and how to make a sink that writes to a stream.
+    """A format: its `name` for `-f`, a line of `help`, and `create`, which makes a sink for a stream.
 
     `kinds` are the kinds of events that the format can show, for `--only`; `summary_kinds` those that it
     can show with `--summary`, None if it has no summary.

@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from tlstap.location import Located
     from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes, Switch
     from tlstap.protocols.body_formats import BodyFormat, BodyOptions, BodyReader, Part
+    from tlstap.protocols.held import Held
     from tlstap.protocols.memory import Allowance
     from tlstap.records import (
         Closed,
         Connection,
         Data,
+        DecodedRecord,
+        Direction,
         Exchange,
         ExchangeEnded,
         Handshake,
@@ -72,8 +75,10 @@ __all__ = [
     "ContentProbe",
     "Data",
     "DataProbe",
+    "DecodedRecord",
     "Decoder",
     "DetailProbe",
+    "Direction",
     "ElfImage",
     "Exchange",
     "ExchangeEnded",
@@ -83,6 +88,7 @@ __all__ = [
     "Handshake",
     "HandshakeProbe",
     "HeadSeen",
+    "Held",
     "LengthArgument",
     "LengthOffset",
     "Library",
@@ -127,12 +133,15 @@ _MODULES = {
     "Closed": "tlstap.records",
     "Connection": "tlstap.records",
     "Data": "tlstap.records",
+    "DecodedRecord": "tlstap.records",
     "Decoder": "tlstap.protocols.base",
+    "Direction": "tlstap.records",
     "ElfImage": "tlstap.discovery.elf",
     "Exchange": "tlstap.records",
     "ExchangeEnded": "tlstap.records",
     "Handshake": "tlstap.records",
     "HeadSeen": "tlstap.records",
+    "Held": "tlstap.protocols.held",
     "Located": "tlstap.location",
     "Lost": "tlstap.records",
     "Message": "tlstap.records",

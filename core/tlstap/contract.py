@@ -11,6 +11,7 @@ from tlstap.hookspecs import CONTRACT
 def requires_contract(needed: int) -> None:
     """Say at the beginning of a plugin which version of the contract it needs: `tlstap.requires_contract(1)`.
 
+    :param needed: the version in which the newest thing that the plugin uses came.
     :raises PluginError: this tlstap has an older one.
     """
     if needed > CONTRACT:

@@ -27,6 +27,7 @@ that a plugin may need; what is there is not changed. See `tlstap.requires_contr
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as the implementation of the hook that has its name: `@hookimpl`."""
 
 
 @hookspec
@@ -63,6 +64,7 @@ def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
     Called while tracing, only for the plugin that declared `library`. Without an answer the value is taken
     as UTF-8 text.
 
+    :param library: the declaration.
     :param detail: "sni", "alpn", "tls_version" or "cipher".
     :param value: the captured bytes, at most 255, without the terminating NUL.
     :return: the text for the schema's field, "" if the value says nothing, None to leave it to the default.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class Located:
     """A function that was found without a symbol. Addresses are ELF virtual addresses.
 
+    `address`: of the function's first instruction.
+
     `by_signature`: it was recognised by what its code looks like, not concluded from symbols. Its probes are
     on trial: what they capture is shown when it agrees with what the process's sockets move, and they are
     withdrawn if it does not.

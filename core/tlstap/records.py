@@ -14,7 +14,9 @@ from pydantic import JsonValue
 from tlstap import schema
 
 Direction = Literal["read", "write"]
+"""As the application sees it: "read" is what it receives."""
 Role = Literal["client", "server"]
+"""Which end of the connection the process is."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,10 +45,7 @@ class Connection:
 
 @dataclass(slots=True)
 class Opened:
-    """A connection is first seen; `from_start` is False if it was found in the middle.
-
-    `connection`, `process` (who made the call) and `time_ns` are the same in all records.
-    """
+    """A connection is first seen; `from_start` is False if it was found in the middle."""
 
     connection: Connection
     process: schema.Process
@@ -67,7 +66,7 @@ class Handshake:
 
 @dataclass(slots=True)
 class Data:
-    """Bytes that a TLS call read or wrote.
+    """Bytes that a TLS call read or wrote: its `direction`.
 
     `offset` is that of the first byte in its direction's stream; `length` is how many bytes of the stream
     this record stands for, `payload` the captured ones, the first `len(payload)` of them. `function` is the
@@ -124,7 +123,7 @@ TraceRecord = Opened | Handshake | Data | Closed | Lost
 class UnknownHeader:
     """A header of which not all is known: HTTP/2 sent it as a reference to one that was not seen.
 
-    It stood before the header number `position` of those that are known (from 0). Name or value, or both,
+    It stood before the header number `position` of those that are known (from 0). `name` or `value`, or both,
     are None.
     """
 
@@ -139,7 +138,7 @@ class Message:
 
     `is_request` tells which half. A request has `method`, `scheme`, `authority` and `target`, a response
     `status` and `reason`; None is unknown. `protocol` is what an extended CONNECT asks for.
-    Headers are (name, value) in the order and case in which they were sent, without HTTP/2's
+    `headers` are (name, value) in the order and case in which they were sent, without HTTP/2's
     pseudo-headers. `body` has transfer and content encodings removed; `body_bytes` is its size before any
     bound cut it; `body_wire_bytes` its size as transferred. `trailers` are headers that came behind the body,
     `unknown_headers` those of which not all is known. `start_ns` and `end_ns` are when it began and ended.
@@ -172,7 +171,9 @@ MissingPart = Literal[
     "response body",
     "message",
 ]
+"""Of an exchange; "message" of a ProtocolMessage."""
 MissingReason = Literal["lost", "not seen", "unfinished", "over the limit", "not decodable"]
+"""Not captured; sent before the trace; never sent; beyond what tlstap keeps; not as the protocol demands."""
 
 
 @dataclass(slots=True)
@@ -250,8 +251,8 @@ class ExchangeEnded:
 class ProtocolMessage:
     """A message of a protocol that is not HTTP's request or response. Becomes the message event.
 
-    `connection`, `process`, `time_ns` and `direction` are those of the StreamBytes that completed it;
-    `protocol` is the decoder's name.
+    A decoder takes `process`, `time_ns` and `direction` from the StreamBytes that completed the message;
+    `protocol` is its own name.
     `type` is the protocol's word for what it is; `payload` its content, decoded, the first bytes of `size`;
     `details` what else the protocol says; `missing` what it lacks. `exchange` is what it travels in, if it
     does in HTTP; `stream_id` that of the stream of HTTP/2, if there is one.
@@ -275,7 +276,7 @@ class ProtocolMessage:
 class Undecoded:
     """Progress: bytes of a stream that no protocol decoder understands, in order.
 
-    `connection`, `process`, `time_ns`, `direction`, `offset` and `payload` are those of the StreamBytes.
+    A decoder takes `process`, `time_ns`, `direction`, `offset` and `payload` from the StreamBytes.
     `lost_before` is the size of the gap (bytes that were not captured) right before `offset`. With a
     `stream_id` they are bytes of that stream of HTTP/2, and so is `offset`.
     """
@@ -291,4 +292,6 @@ class Undecoded:
 
 
 DecodedRecord = HeadSeen | MessageEnded | ExchangeEnded | ProtocolMessage | Undecoded
+"""What decoders give out."""
+
 Record = TraceRecord | DecodedRecord

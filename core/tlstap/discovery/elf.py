@@ -29,8 +29,8 @@ _CHUNK = 1 << 20
 class ElfImage:
     """An ELF file, read through a file descriptor; the path is for messages only.
 
-    Addresses are ELF virtual addresses (before relocation). Every method raises ElfError if the file
-    is malformed.
+    Addresses are ELF virtual addresses (before relocation). Every method raises ElfError, a TlstapError, if
+    the file is malformed. `machine` is "x86_64" or "aarch64".
     """
 
     def __init__(self, fd: int, path: str, *, owns_fd: bool, debug_file: bool = False) -> None:

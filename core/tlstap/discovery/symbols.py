@@ -36,7 +36,7 @@ _VERSYM_HIDDEN = 0x8000
 
 
 class Symbol(NamedTuple):
-    """A function that an image defines, and the table that says so."""
+    """A function that an image defines: `name`, `address`, `size` in bytes, and the `table` that says so."""
 
     name: str
     address: int

@@ -41,7 +41,16 @@ class KernelError(TlstapError):
 
 
 class CompileError(TlstapError):
-    """The BPF program does not compile or is rejected; the message carries the tool's own words."""
+    """The BPF program does not compile or is rejected; the message carries the tool's own words.
+
+    :param words: all that the compiler or the verifier said.
+    :param rejected: the function that the verifier rejects; None if the program does not compile.
+    """
+
+    def __init__(self, message: str, words: str = "", rejected: str | None = None) -> None:
+        super().__init__(message)
+        self.words = words
+        self.rejected = rejected
 
 
 class CaptureError(TlstapError):

@@ -50,6 +50,11 @@ class Plugin:
     version: str | None
     implementation: Any
 
+    @property
+    def label(self) -> str:
+        """For messages."""
+        return f"plugin {self.name} of {self.distribution}"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -151,10 +156,9 @@ class Registry:
         package = getattr(plugin.implementation, "__name__", type(plugin.implementation).__module__)
         try:
             text = files(package).joinpath(library.snippet).read_text("utf-8")
-        except (OSError, ModuleNotFoundError, TypeError, UnicodeDecodeError) as error:
+        except (OSError, ImportError, TypeError, ValueError) as error:
             raise PluginError(
-                f"plugin {plugin.name} ({plugin.distribution}): snippet {library.snippet!r} "
-                f"of library {library.name} can't be read: {error}"
+                f"{plugin.label}: snippet {library.snippet!r} of library {library.name} can't be read: {error}"
             ) from None
         return f"{plugin.name}/{library.snippet}", text
 

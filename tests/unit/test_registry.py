@@ -420,7 +420,7 @@ def test_a_snippet_that_is_not_there(site: Site, package: bool) -> None:
     with pytest.raises(PluginError) as caught:
         registry.snippet(registry.library("wolfssl"))
     text = str(caught.value)
-    assert text.startswith("plugin wolf (tlstap-wolf): snippet 'wolf.h' of library wolfssl can't be read: ")
+    assert text.startswith("plugin wolf of tlstap-wolf: snippet 'wolf.h' of library wolfssl can't be read: ")
 
 
 def test_a_snippet_that_is_no_text(site: Site, tmp_path: Path) -> None:

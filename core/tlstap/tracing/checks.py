@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tlstap.discovery.large_files import ShowWork
 from tlstap.discovery.scan import Image, Scanner
 from tlstap.errors import TlstapError
 from tlstap.registry import Registry
+from tlstap.tracing.building import build
 from tlstap.tracing.engine import Engine
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import KernelFacts, Sockets, kernel_facts, require_privilege
@@ -111,15 +112,20 @@ def _plugins(registry: Registry) -> Check:
 
 def _engine(registry: Registry, facts: KernelFacts) -> Iterator[Check]:
     """Really compile and load the program."""
-    libraries = list(registry.libraries.values())
+
+    def make(table: ProbeTable, snippets: Mapping[str, str]) -> Engine:
+        return Engine(table, snippets, facts, Filters(), ring_bytes=_RING_BYTES)
+
     try:
-        snippets = dict(found for library in libraries if (found := registry.snippet(library)))
-        engine = Engine(ProbeTable(libraries), snippets, facts, Filters(), ring_bytes=_RING_BYTES)
+        built = build(registry, list(registry.libraries.values()), make)
     except TlstapError as error:
         yield Check("BPF program", False, str(error))
         return
+    engine = built.engine
     try:
         yield Check("BPF program", True, "compiles and loads")
+        for problem in built.problems:
+            yield Check("plugins", None, problem)
         full = engine.sockets in (Sockets.TRACEPOINT, Sockets.KPROBE)
         yield Check("addresses", True if full else None, f"by {engine.sockets.value}")
     finally:

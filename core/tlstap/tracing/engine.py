@@ -199,8 +199,9 @@ class Engine:
                 try:
                     self._programs[function] = self._bpf.load_func(function, kind, None, attach_type)
                 except Exception as error:
+                    said = words()
                     raise CompileError(
-                        f"the kernel's verifier rejects {function}: {error}\n{_last(words())}"
+                        f"the kernel's verifier rejects {function}: {error}\n{_last(said)}", said, function
                     ) from None
         return self._programs[function]
 
@@ -406,7 +407,8 @@ def _compile(text: str, flags: list[str]) -> Any:
         try:
             program = BPF(text=text, cflags=["-Werror=implicit-function-declaration", *flags])
         except Exception as error:
-            raise CompileError(f"the BPF program does not compile: {error}\n{_last(words())}") from None
+            said = words()
+            raise CompileError(f"the BPF program does not compile: {error}\n{_last(said)}", said) from None
         program.lib = lib
         return program
 

@@ -6,6 +6,7 @@ files in the compiler's messages.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 
@@ -25,6 +26,8 @@ EXIT = "on_exit"
 PARTS = "on_parts"
 JUMPS = {ENTER: 0, PARTS: 1}
 """Programs that others jump to, by their index in the map `programs`."""
+
+_MACRO = re.compile(r"^[ \t]*#[ \t]*(?:define|undef)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
 
 _COOKIE_ENTRY = f"""
 int {ENTER}(struct pt_regs *ctx) {{
@@ -68,7 +71,7 @@ def program_text(table: ProbeTable, snippets: Mapping[str, str], *, cookies: boo
     """
     parts = [PREAMBLE]
     parts += [_section(f"bpf/{name}", _bpf_file(name)) for name in BEFORE_SNIPPETS]
-    parts += [_section(name, text) for name, text in snippets.items()]
+    parts += [_snippet(name, text) for name, text in snippets.items()]
     parts.append(_section("conditions", _conditions(table)))
     parts.append(_section("identities", _identities(table)))
     parts += [_section(f"bpf/{name}", _bpf_file(name)) for name in AFTER_SNIPPETS]
@@ -84,7 +87,16 @@ def program_text(table: ProbeTable, snippets: Mapping[str, str], *, cookies: boo
 
 
 def _section(name: str, text: str) -> str:
-    return f'#line 1 "{name}"\n{text}\n'
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'#line 1 "{quoted}"\n{text}\n'
+
+
+def _snippet(name: str, text: str) -> str:
+    """A plugin's C. Its macros hold in it alone: elsewhere their names may mean something."""
+    macros = dict.fromkeys(_MACRO.findall(text))
+    before = "".join(f'#pragma push_macro("{macro}")\n' for macro in macros)
+    after = "".join(f'#pragma pop_macro("{macro}")\n' for macro in macros)
+    return before + _section(name, text) + after
 
 
 def _bpf_file(name: str) -> str:

@@ -12,7 +12,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from tlstap.records import Lost, TraceRecord
 from tlstap.registry import Registry
 from tlstap.tracing import layout
 from tlstap.tracing.attacher import Attacher, Coverage
+from tlstap.tracing.building import Built, build, chosen_libraries
 from tlstap.tracing.child import Child
 from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL, ConnectionTracker
 from tlstap.tracing.engine import Engine, Totals
@@ -131,7 +132,7 @@ class Session:
             if not Path(f"/proc/{pid}").exists():
                 raise ProcessGoneError(f"there is no process {pid}; tlstap libs lists those that use TLS")
         facts = kernel_facts()
-        libraries = self._chosen_libraries()
+        libraries = chosen_libraries(self._registry, options.filters.libraries)
         filters = options.filters
         if options.command:
             self.child = Child(options.command)
@@ -145,15 +146,15 @@ class Session:
             known, self._registry.locate, ReportCache(known), given=given, put_off_large=True
         )
         self._cleanup.callback(self.scanner.close)
-        table = ProbeTable(libraries)
         with ThreadPoolExecutor(1) as pool:
             # The compiler leaves Python alone meanwhile.
             scan = pool.submit(self._scan)
-            self._make_engine(table, libraries, facts, filters)
+            built = self._make_engine(libraries, facts, filters)
             images = scan.result()
         self._trials = Trials(self._withdraw, self.engine.traffic, self.engine.end_trial)
-        attacher = Attacher(self.engine, table, self._machine, libraries, self._trials)
+        attacher = Attacher(self.engine, built.table, self._machine, built.libraries, self._trials)
         self.coverage: Coverage = attacher.coverage
+        self.coverage.problems += built.problems
         attacher.attach(images)
         self._look_into_asked_for(attacher)
         self.scanner.save()
@@ -166,28 +167,31 @@ class Session:
         if options.duration is not None:
             self._deadline = time.monotonic() + options.duration
 
-    def _make_engine(
-        self, table: ProbeTable, libraries: Sequence[Library], facts: KernelFacts, filters: Filters
-    ) -> None:
+    def _make_engine(self, libraries: Sequence[Library], facts: KernelFacts, filters: Filters) -> Built:
         options = self._options
-        snippets = dict(found for library in libraries if (found := self._registry.snippet(library)))
-        self.engine = Engine(
-            table,
-            snippets,
-            facts,
-            filters,
-            ring_bytes=options.buffer_bytes,
-            attachment=options.attachment,
-            sockets=options.sockets,
-        )
+
+        def make(table: ProbeTable, snippets: Mapping[str, str]) -> Engine:
+            return Engine(
+                table,
+                snippets,
+                facts,
+                filters,
+                ring_bytes=options.buffer_bytes,
+                attachment=options.attachment,
+                sockets=options.sockets,
+            )
+
+        built = build(self._registry, libraries, make)
+        self.engine = built.engine
         self._cleanup.callback(self.engine.close)
-        self._machine = Machine(table, self._registry.describe)
+        self._machine = Machine(built.table, self._registry.describe)
         self._machine.engine = self.engine
         self._tracker = ConnectionTracker(self._machine)
         ring = Ring(self.engine.ring_fd, options.buffer_bytes)
         self._reader = Reader(ring, self.engine.reader_sleeps)
         self._wake = self._reader.wake
         self._cleanup.callback(self._reader.close)
+        return built
 
     def _look_into_asked_for(self, attacher: Attacher) -> None:
         """Large files of the processes and commands that the user named: there the trace begins with them."""
@@ -228,14 +232,6 @@ class Session:
     def _pids_to_scan(self) -> list[int] | None:
         pids = self._options.filters.pids
         return sorted(pids) if pids and not self._options.command else None
-
-    def _chosen_libraries(self) -> list[Library]:
-        names = self._options.filters.libraries
-        if not names:
-            return list(self._registry.libraries.values())
-        chosen = [self._registry.library(name) for name in sorted(names)]
-        stand_ins = [self._registry.stand_in(library) for library in chosen]
-        return chosen + [library for library in stand_ins if library is not None]
 
     def _tell_found(self, probed: list[ProbedImage], problems: list[str], late: bool) -> None:
         for one in probed:

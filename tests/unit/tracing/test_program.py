@@ -62,8 +62,23 @@ def test_no_file_is_forgotten() -> None:
 
 
 def test_a_snippet_without_a_line_end_does_not_swallow_what_follows() -> None:
-    text = program_text(TABLE, {"one.h": "#define X 1"}, cookies=True)
-    assert '#define X 1\n#line 1 "conditions"\n' in text
+    text = program_text(TABLE, {"one.h": "int x; // 1"}, cookies=True)
+    assert 'int x; // 1\n#line 1 "conditions"\n' in text
+
+
+def test_a_snippets_macros_hold_in_it_alone(tmp_path: Path) -> None:
+    """As C: what it defines anew or takes away is as before behind it, and what it adds is gone."""
+    snippet = "#define THREE 4\n #  undef FOUR\n#define FIVE 5\nint mine = THREE + FIVE;\n"
+    text = program_text(TABLE, {'a "name".h': snippet}, cookies=True)
+    begin, end = text.index('#pragma push_macro("THREE")'), text.index('#line 1 "conditions"')
+    source = tmp_path / "macros.c"
+    source.write_text(
+        "#define THREE 3\n#define FOUR 4\n"
+        + text[begin:end]
+        + "#ifdef FIVE\n#error\n#endif\nint main(void) { return mine != 9 || THREE != 3 || FOUR != 4; }\n"
+    )
+    subprocess.run(["gcc", "-w", "-o", tmp_path / "macros", source], check=True)
+    assert subprocess.run([tmp_path / "macros"], check=False).returncode == 0
 
 
 def test_conditions_are_asked_by_the_probes_index() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import pluggy
 from pydantic import ValidationError
 
 from tlstap import hookspecs
+from tlstap.discovery.asking import Asking
 from tlstap.errors import PluginError, UsageError
 from tlstap.library import Library
 from tlstap.protocols.body_formats import BodyFormat, BodyOptions
@@ -80,6 +82,7 @@ class Registry:
     sinks: dict[str, SinkType] = field(default_factory=dict)
     _owners: dict[str, Plugin] = field(default_factory=dict)
     _callers: dict[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
+    _asking: Asking = field(default_factory=Asking)
 
     @classmethod
     def load(
@@ -138,8 +141,20 @@ class Registry:
         return declared
 
     def locate(self, image: ElfImage, library: Library, function: str) -> Located | int | None:
-        """Ask the plugin that declared `library` (tlstap_locate)."""
-        return self._ask(library, "tlstap_locate")(image=image, library=library, function=function)  # type: ignore[no-any-return]
+        """Ask the plugin that declared `library` (tlstap_locate).
+
+        :raises PluginError: a third party's locator raised, answered nonsense or took too long.
+        """
+        plugin = self.plugin_of(library)
+        call = partial(self._ask(library, "tlstap_locate"), image=image, library=library, function=function)
+        if plugin.distribution == BUILTIN:  # these bound their work themselves
+            return call()  # type: ignore[no-any-return]
+        try:
+            return self._asking.ask(call, image, library, function)
+        except PluginError as error:
+            raise PluginError(
+                f"{plugin.label}: {library.title} is not traced in this file: {error}"
+            ) from error
 
     def describe(self, library: Library, detail: str, value: bytes) -> str | None:
         """Ask the plugin that declared `library` (tlstap_describe)."""
@@ -157,9 +172,8 @@ class Registry:
         try:
             text = files(package).joinpath(library.snippet).read_text("utf-8")
         except (OSError, ImportError, TypeError, ValueError) as error:
-            raise PluginError(
-                f"{plugin.label}: snippet {library.snippet!r} of library {library.name} can't be read: {error}"
-            ) from None
+            what = f"snippet {library.snippet!r} of library {library.name}"
+            raise PluginError(f"{plugin.label}: {what} can't be read: {error}") from None
         return f"{plugin.name}/{library.snippet}", text
 
     def _ask(self, library: Library, hook: str) -> Callable[..., Any]:

@@ -2,85 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from tests.support.site import Site, good
 
 from tlstap.errors import PluginError, UsageError
+from tlstap.location import Located
 from tlstap.registry import BUILTIN, BUILTIN_PLUGINS, Failure, Registry
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
-
-GOOD = """
-import tlstap
-LIBRARY = tlstap.Library(
-    name="{library}",
-    title="{library}",
-    recognise=tlstap.Recognise(symbols=("{library}_read",)),
-    probes=(
-        tlstap.DataProbe(function="{library}_read", direction="read"),
-        tlstap.DataProbe(function="{library}_write", direction="write"),
-    ),
-    {more}
-)
-
-@tlstap.hookimpl
-def tlstap_libraries():
-    return [LIBRARY]
-"""
-
-
-def good(library: str, more: str = "") -> str:
-    """Source of a plugin that declares one library."""
-    return GOOD.format(library=library, more=more)
-
-
-class Site:
-    """A folder of installed distributions, each with one entry point and one module."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.modules: list[str] = []
-
-    def install(
-        self, plugin: str, source: str, *, distribution: str | None = None, package: bool = False
-    ) -> str:
-        """Install a plugin as a distribution; the distribution's name."""
-        distribution = distribution or f"dist-{plugin}"
-        module = f"module_{distribution}_{plugin}".replace("-", "_")
-        path = self._folder / (f"{module}/__init__.py" if package else f"{module}.py")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(source)
-        self.modules.append(module)
-        info = self._folder / f"{distribution.replace('-', '_')}-1.5.dist-info"
-        info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
-        with (info / "entry_points.txt").open("a") as file:
-            if not file.tell():
-                file.write("[tlstap]\n")
-            file.write(f"{plugin} = {module}\n")
-        return distribution
-
-    def points(self, *plugins: str) -> list[EntryPoint]:
-        """The entry points of these plugins, in this order."""
-        found = {point.name: point for point in entry_points(group="tlstap")}
-        return [found[plugin] for plugin in plugins]
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    made = Site(folder)
-    yield made
-    for module in made.modules:
-        sys.modules.pop(module, None)
 
 
 def reasons(registry: Registry) -> dict[str, str]:
@@ -376,17 +310,24 @@ def tlstap_describe(library, detail, value):
 """
 
 
+class AnyCode:
+    """An image in which every address is code's."""
+
+    def is_code(self, address: int) -> bool:
+        return True
+
+
 def test_only_the_owner_is_asked(site: Site) -> None:
     site.install("one", good("onessl") + ANSWERS.format(number=1))
     site.install("two", good("twossl") + ANSWERS.format(number=2))
     site.install("silent", good("silentssl"))
     for order in (("one", "two", "silent"), ("silent", "two", "one")):
         registry = Registry.load(third_party=site.points(*order))
-        image = cast("ElfImage", None)
+        image = cast("ElfImage", AnyCode())
         answers = [
             registry.locate(image, registry.library(name), "f") for name in ("onessl", "twossl", "silentssl")
         ]
-        assert answers == [1, 2, None]
+        assert answers == [Located(1), Located(2), None]
         assert registry.describe(registry.library("twossl"), "sni", b"x") == "2 twossl sni x"
         assert registry.describe(registry.library("silentssl"), "sni", b"x") is None
         assert registry.describe(registry.library("openssl"), "cipher", b"(NONE)") == ""

@@ -6,20 +6,22 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlstap.discovery.asking import located
 from tlstap.discovery.disassembly import first_instruction
 from tlstap.discovery.given import GivenAddresses
 from tlstap.discovery.recognise import OpenBeside, find_version, recognise
 from tlstap.discovery.report import FoundFunction, FoundLibrary, ImageReport, Means, MissingFunction
-from tlstap.errors import ElfError, NotLocatedError
-from tlstap.location import Located
+from tlstap.errors import ElfError, NotLocatedError, PluginError
 
 if TYPE_CHECKING:
     from tlstap.discovery.elf import ElfImage
     from tlstap.discovery.symbols import SymbolLookup
     from tlstap.library import Library
+    from tlstap.location import Located
 
 Locator = Callable[["ElfImage", "Library", str], "Located | int | None"]
-"""Asks the plugin that declared the library for the address of a function."""
+"""Asks the plugin that declared the library for the address of a function. A PluginError says what is wrong
+with the plugin: then the library is none of this image's."""
 
 NONE_GIVEN = GivenAddresses()
 
@@ -33,7 +35,8 @@ def analyse(
 ) -> ImageReport:
     """Everything that can be said of an image, reading nothing but it and its companions.
 
-    :raise ElfError: if the image is malformed. A locator's failure is a problem in the report.
+    :raise ElfError: if the image is malformed. A locator's failure is a problem in the report, and its
+        library is left out.
     :raise UsageError: if an address that the user gave for it can't be one.
     """
     recognised, unsupported = recognise(image, libraries)
@@ -41,15 +44,21 @@ def analyse(
     if addresses:
         recognised = given.meant(image, recognised, libraries)
     problems: list[str] = []
-    found = [
-        _analyse_library(image, library, locator, open_beside, addresses, problems) for library in recognised
-    ]
+    found = []
+    failed = []
+    for library in recognised:
+        try:
+            found.append(_analyse_library(image, library, locator, open_beside, addresses, problems))
+        except PluginError as error:
+            failed.append(library.name)
+            problems.append(str(error))
     return ImageReport(
         machine=image.machine,
         build_id=image.build_id,
         libraries=tuple(_without_rivals(found, problems)),
         unsupported=unsupported,
         problems=tuple(problems),
+        failed=tuple(failed),
     )
 
 
@@ -84,7 +93,7 @@ def _analyse_library(
             functions.append(_function(image, name, found))
         except _NotFoundError as error:
             missing.append(MissingFunction(name=name, reason=str(error)))
-        except (_LocatorFailedError, ElfError) as error:
+        except ElfError as error:
             missing.append(MissingFunction(name=name, reason=str(error)))
             problems.append(f"{library.name}: {name}: {error}")
     version = find_version(image, library, open_beside)
@@ -94,10 +103,6 @@ def _analyse_library(
 
 
 class _NotFoundError(Exception):
-    pass
-
-
-class _LocatorFailedError(Exception):
     pass
 
 
@@ -153,21 +158,14 @@ def _find(
 def _ask(image: ElfImage, library: Library, name: str, locator: Locator) -> Located | None:
     """What a locator answers, if that is an address that can be a function's."""
     try:
-        answer = locator(image, library, name)
+        return located(locator(image, library, name), image, name)
     except NotLocatedError as error:
         raise _NotFoundError(" ".join(str(error).split())) from None
+    except (ElfError, PluginError):
+        raise
     except Exception as error:  # a plugin's mistake must not end the scan
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise _LocatorFailedError(f"the locator failed: {reason}") from error
-    if answer is None:
-        return None
-    located = answer if isinstance(answer, Located) else Located(answer)
-    for address in (located.address, *located.return_addresses):
-        if isinstance(address, bool) or not isinstance(address, int) or not image.is_code(address):
-            raise _LocatorFailedError(
-                f"the locator answered {address!r:.40}, which is not in an executable segment"
-            )
-    return located
+        raise PluginError(f"{library.name}: {name}: the locator failed: {reason}") from error
 
 
 def _without_rivals(libraries: list[FoundLibrary], problems: list[str]) -> list[FoundLibrary]:

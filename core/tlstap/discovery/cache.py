@@ -87,7 +87,12 @@ class ReportCache:
         return None
 
     def put(self, identity: FileIdentity, entry: Entry) -> None:
-        """Remember what is in a file, which must have been the same before and after the analysis."""
+        """Remember what is in a file, which must have been the same before and after the analysis.
+
+        Not if a plugin failed: it may find more when it is mended.
+        """
+        if entry.report is not None and entry.report.failed:
+            return
         self._add(identity, entry)
         self._changed = True
 

@@ -68,3 +68,5 @@ class ImageReport(_Model):
     """TLS code that is there and that no loaded plugin supports, by name."""
     problems: tuple[str, ...] = ()
     """Why something that is there is not probed, in whole sentences."""
+    failed: tuple[str, ...] = ()
+    """Libraries, by name, that are left out because their plugin did something wrong."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.unit.discovery.elves import BASE, elf_bytes, elf_image
@@ -12,7 +12,9 @@ from tlstap.discovery.analysis import Locator, analyse
 from tlstap.discovery.elf import ElfImage
 from tlstap.discovery.recognise import find_version, recognise
 from tlstap.discovery.report import ImageReport
+from tlstap.errors import PluginError
 from tlstap.library import DataProbe, FreeProbe, Library, Recognise, VersionString
+from tlstap.location import Located
 
 FUNCTIONS = [("my_read", 0, 16), ("my_write", 16, 16), ("my_free", 32, 16)]
 CODE = (b"\xf3\x0f\x1e\xfa\x53".ljust(16, b"\xc3")) * 3
@@ -171,19 +173,31 @@ def test_a_locator_decides_about_a_symbol_too() -> None:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (RuntimeError("broken\nplugin"), "the locator failed: RuntimeError: broken plugin"),
-        (0, "the locator answered 0, which is not in an executable segment"),
-        (-1, "the locator answered -1"),
-        (1 << 70, "the locator answered 1180591620717411303424"),
-        ("0x10000", "the locator answered '0x10000'"),
-        (True, "the locator answered True"),
+        (RuntimeError("broken\nplugin"), "mine: my_secret: the locator failed: RuntimeError: broken plugin"),
+        (PluginError("in whole words"), "in whole words"),
+        (0, "tlstap_locate answered 0x0 for my_secret, which is not in an executable segment"),
+        (-1, "tlstap_locate answered -0x1 for my_secret, which is not in an executable segment"),
+        (1 << 70, "tlstap_locate answered 0x400000000000000000 for my_secret, which is not in an executable"),
+        ("0x10000", "tlstap_locate answered '0x10000' for my_secret, which is no address"),
+        (True, "tlstap_locate answered True for my_secret, which is no address"),
+        (
+            Located(BASE, return_addresses=cast("Any", 7)),
+            "tlstap_locate answered 7 for my_secret, which is no t",
+        ),
+        (
+            Located(BASE, return_addresses=(0,)),
+            "tlstap_locate answered 0x0 for my_secret, which is not in an ex",
+        ),
     ],
 )
-def test_a_wrong_locator_is_a_problem_of_its_library_only(answer: object, problem: str) -> None:
-    report = report_on(library(probes=LOCATED), locator=located(answer))
-    assert report.problems[0].startswith(f"mine: my_secret: {problem}")
+def test_a_wrong_locator_leaves_out_its_library_only(answer: object, problem: str) -> None:
+    report = report_on(library(probes=LOCATED), library("other"), locator=located(answer))
+    assert report.failed == ("mine",)
+    assert len(report.problems) == 1
+    assert report.problems[0].startswith(problem)
     (found,) = report.libraries
-    assert [function.name for function in found.functions] == ["my_write"]
+    assert found.name == "other"
+    assert [function.name for function in found.functions] == ["my_read", "my_write"]
 
 
 def test_no_probe_where_there_is_no_instruction() -> None:

@@ -18,6 +18,7 @@ FOUND = ImageReport(
     build_id="c0ffee",
     libraries=(FoundLibrary(name="mine", version="1.0", functions=(), missing=()),),
 )
+FAILED = FOUND.model_copy(update={"problems": ("other's plugin is wrong",), "failed": ("other",)})
 NOTED = ImageReport(machine="x86_64", build_id=None, unsupported=("go",))
 
 
@@ -51,6 +52,10 @@ def test_entries_come_back() -> None:
     assert later.get(identity(inode=8)) == Entry(None)
     assert later.get(identity(inode=10)) == Entry(NOTED)
     assert later.get(identity(inode=11)) is None
+
+
+def test_nothing_is_remembered_of_a_file_in_which_a_plugin_failed() -> None:
+    assert saved((identity(), Entry(FAILED, "digest"))).get(identity()) is None
 
 
 @pytest.mark.parametrize("field", FileIdentity._fields)

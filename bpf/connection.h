@@ -70,15 +70,20 @@ static __always_inline void begin_connection(u64 handle, u16 role, u16 probe, u1
     start_connection(&key, role, probe, image);
 }
 
-/* The handle is freed, or (`renew`) made new for another connection, which counts only if it has moved data. */
+/* The handle is freed, or (`renew`) made new for another connection. Of a known one that counts only if it has
+ * been used: OpenSSL's handshake begins with SSL_clear. */
 static __always_inline void end_handle(u64 handle, bool renew, u16 probe, u16 image) {
     struct connection_key key = connection_key_of(handle);
     struct connection *connection = connections.lookup(&key);
-    if (!connection)
+    if (!connection) {
+        if (renew)
+            start_connection(&key, 0, probe, image);
         return;
+    }
     u16 role = connection->flags & (FLAG_CLIENT | FLAG_SERVER);
     if (renew) {
-        if (!connection->moved[DIRECTION_READ] && !connection->moved[DIRECTION_WRITE])
+        if (!connection->moved[DIRECTION_READ] && !connection->moved[DIRECTION_WRITE] &&
+            !connection->handshake_start_ns)
             return;
     } else if (connection->references) {
         connection->references--;

@@ -118,7 +118,7 @@ class _Probe(Declaration):
     condition: CIdentifier | None = None
     """C function of the snippet, `static __always_inline bool NAME(struct pt_regs *ctx)`, asked on
     entry; when it says false, the call is ignored. Where several probes are on one function, at most one of
-    them may accept a call."""
+    them may accept a call, apart from those that are done on entry (free, reference, role)."""
     identify: CIdentifier | None = None
     """C function of the snippet, `static __always_inline u64 NAME(u64 handle)`: turns the handle into what
     tells the connection apart, where several handles stand for one connection. 0: the call is ignored."""

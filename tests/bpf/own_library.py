@@ -9,7 +9,16 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from tlstap.hookspecs import hookimpl
-from tlstap.library import DataProbe, FreeProbe, HandshakeProbe, Library, Probe, Recognise
+from tlstap.library import (
+    BirthProbe,
+    DataProbe,
+    FreeProbe,
+    HandshakeProbe,
+    Library,
+    Probe,
+    Recognise,
+    RoleProbe,
+)
 from tlstap.registry import Registry
 
 MANY = 56
@@ -39,6 +48,18 @@ PENDING = Library(
     title="Pending",
     recognise=_RECOGNISE,
     probes=(*_DATA, DataProbe(function="own_pend", direction="write", pending=(-28,))),
+)
+
+CALLERS_MEMORY = Library(
+    name="memory",
+    title="Memory",
+    recognise=_RECOGNISE,
+    probes=(
+        *_DATA,
+        BirthProbe(function="own_init", handle=1),
+        HandshakeProbe(function="own_shake", success="zero"),
+        RoleProbe(function="own_shake", role="server"),
+    ),
 )
 
 MANY_FUNCTIONS = Library(

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from tests.bpf import own_library
-from tests.bpf.own_library import MANY_FUNCTIONS, NESTING, OWN, PENDING, Program, payload
+from tests.bpf.own_library import CALLERS_MEMORY, MANY_FUNCTIONS, NESTING, OWN, PENDING, Program, payload
 from tests.support.programs import Programs
 from tests.support.wait import wait_until
 
 from tlstap.errors import CompileError, KernelError, ProcessGoneError, TlstapError, UsageError
 from tlstap.library import Library
-from tlstap.records import Closed, Data, Lost, Opened, TraceRecord
+from tlstap.records import Closed, Data, Handshake, Lost, Opened, TraceRecord
 from tlstap.registry import Registry
 from tlstap.tracing import engine as engine_module
 from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL
@@ -262,6 +262,34 @@ def test_two_traces_at_once(program: Program) -> None:
         program.do("write", 1, 5, 1)
         lengths = [[data.length for data in the_data(rest(session))] for session in (one, other)]
     assert lengths == [[5], [5]]
+
+
+# ---- handles ----
+
+
+@BOTH
+def test_a_handle_that_is_memory_of_the_callers(program: Program, attachment: Attachment) -> None:
+    """It is known from the start when it is made; made again, it is another connection if it was used."""
+    with tracing(program, own_library.registry(CALLERS_MEMORY), attachment=attachment) as session:
+        for word in ("init", "init", "shake", "init"):
+            program.do(word, 32)
+        for word in ("write", "read"):
+            program.do(word, 32, 100, 1)
+        program.do("init", 32)
+        program.do("write", 32, 50, 1)
+        program.do("free", 32)
+        records = rest(session)
+    opened = [record for record in records if isinstance(record, Opened)]
+    failed, first, second = (record.connection for record in opened)
+    assert [record.from_start for record in opened] == [True, True, True]
+    # The role was told once, and a reset leaves it.
+    assert [record.connection.role for record in opened] == ["server", "server", "server"]
+    assert [(one.connection, one.ok) for one in records if isinstance(one, Handshake)] == [(failed, False)]
+    moved = [(one.connection, one.direction, len(one.payload)) for one in the_data(records)]
+    assert moved == [(first, "write", 100), (first, "read", 100), (second, "write", 50)]
+    ends = [(one.connection, one.read_bytes, one.written_bytes) for one in the_closed(records)]
+    assert ends == [(failed, 0, 0), (first, 100, 100), (second, 0, 50)]
+    assert the_lost(records) == []
 
 
 # ---- calls within calls ----

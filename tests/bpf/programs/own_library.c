@@ -11,6 +11,8 @@
  *     pend HANDLE SIZE COUNT    likewise own_pend of memory that is not there, which fails, and again, to succeed
  *     jump HANDLE SIZE COUNT    likewise own_jump, which never returns
  *     free HANDLE               own_free(HANDLE)
+ *     init HANDLE               own_init(HANDLE)
+ *     shake HANDLE              own_shake(HANDLE), which fails
  *     where                     answers "done ADDRESS", that of own_write, in hexadecimal
  *     leave                     the first thread ends, another one goes on obeying
  *     exec                      execute this program again, which prints "ready PID" once more
@@ -70,6 +72,18 @@ FUNCTION void own_free(void *handle)
     __asm__ volatile("" : : "r"(handle) : "memory");
 }
 
+/* The handle is memory of the caller's. */
+FUNCTION void own_init(void *handle)
+{
+    __asm__ volatile("" : : "r"(handle) : "memory");
+}
+
+FUNCTION int own_shake(void *handle)
+{
+    __asm__ volatile("" : : "r"(handle) : "memory");
+    return -1;
+}
+
 /* own_many_00 to own_many_63, to be probed in numbers. */
 #define MANY(n) FUNCTION int own_many_##n(void *handle) { __asm__ volatile("" : : "r"(handle)); return n; }
 #define EIGHT(d) MANY(d##0) MANY(d##1) MANY(d##2) MANY(d##3) MANY(d##4) MANY(d##5) MANY(d##6) MANY(d##7)
@@ -121,6 +135,10 @@ static void *obey(void *arguments)
         }
         if (!strcmp(word, "free"))
             own_free((void *)handle);
+        if (!strcmp(word, "init"))
+            own_init((void *)handle);
+        if (!strcmp(word, "shake"))
+            own_shake((void *)handle);
         if (!strcmp(word, "exec"))
             execl("/proc/self/exe", *(char **)arguments, (char *)0);
         if (!strcmp(word, "leave")) {

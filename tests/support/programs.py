@@ -14,6 +14,7 @@ FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
 LIBRARIES = ("-lssl", "-lcrypto", "-lpthread", "-ldl")
 MORE_LIBRARIES = {
     "gnutls": ("-lgnutls",),
+    "mbedtls": ("-lmbedtls", "-lmbedx509", "-lmbedcrypto"),
     "nss": ("-I/usr/include/nss", "-I/usr/include/nspr", "-lssl3", "-lnss3", "-lnspr4"),
 }
 """What programs are linked with whose names begin so."""

@@ -71,7 +71,7 @@ def test_only_the_package(names: set[str]) -> None:
 
 
 def test_every_source_is_in_it(names: set[str]) -> None:
-    package = {f"tlstap/{name}" for name in sources(ROOT / "core/tlstap", ".py")}
+    package = {f"tlstap/{name}" for name in sources(ROOT / "core/tlstap", ".py", ".h", ".pem")}
     plugins = {f"tlstap/plugins/{name}" for name in sources(ROOT / "plugins", ".py", ".h", ".c")}
     bpf = {f"tlstap/bpf/{name}" for name in sources(ROOT / "bpf", ".h")}
     assert {"tlstap/tracing/engine.py", "tlstap/plugins/openssl/openssl.h"} <= package | plugins

@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to trace. `attachment` and `sockets` override what the kernel offers; `given` are addresses of
-    functions that tlstap does not find itself."""
+    functions that tlstap does not find itself; `files` are probed from the start, whether in use or not."""
 
     filters: Filters = field(default_factory=Filters)
     duration: float | None = None
@@ -31,6 +31,7 @@ class Options:
     attachment: Attachment | None = None
     sockets: Sequence[Sockets] | None = None
     given: Sequence[GivenAddress] = ()
+    files: Sequence[str] = ()
 
     @property
     def given_files(self) -> list[str]:

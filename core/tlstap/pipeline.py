@@ -55,6 +55,7 @@ class Pipeline:
     :param protocols: asked in this order whether a connection speaks them.
     :param formats: asked in this order whether they can read a body.
     :param on_problem: told, once for each protocol or format, that its decoder failed.
+    :param third_party: see Registry.third_party.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class Pipeline:
         *,
         limits: Limits = Limits(),
         on_problem: Callable[[str], None] = lambda problem: None,
+        third_party: Callable[[object], str | None] = lambda thing: None,
     ) -> None:
         self._limits = limits
         self._on_problem = on_problem
-        self._toolbox = Toolbox(protocols, formats, Pool(limits.memory, limits.body), on_problem)
+        pool = Pool(limits.memory, limits.body)
+        self._toolbox = Toolbox(protocols, formats, pool, on_problem, third_party)
         self._states: OrderedDict[int, _State] = OrderedDict()
         self._evicted = 0
 

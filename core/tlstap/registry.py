@@ -7,7 +7,9 @@ and lets one plugin's import error end the host.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -15,9 +17,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pluggy
-from pydantic import ValidationError
 
 from tlstap import hookspecs
+from tlstap.declarations import BrokenError, call_hook, check_hooks, one_line
 from tlstap.discovery.asking import Asking
 from tlstap.errors import PluginError, UsageError
 from tlstap.library import Library
@@ -82,6 +84,7 @@ class Registry:
     sinks: dict[str, SinkType] = field(default_factory=dict)
     _owners: dict[str, Plugin] = field(default_factory=dict)
     _callers: dict[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
+    _third_parties: dict[int, str] = field(default_factory=dict)
     _asking: Asking = field(default_factory=Asking)
 
     @classmethod
@@ -129,6 +132,10 @@ class Registry:
     def plugin_of(self, library: Library) -> Plugin:
         """The plugin that declared `library`."""
         return self._owners[f"libraries: {library.name}"]
+
+    def third_party(self, thing: object) -> str | None:
+        """The plugin, in words, that declared a protocol, body format or output format; None if built in."""
+        return self._third_parties.get(id(thing))
 
     def declared_by(self, plugin: Plugin) -> dict[str, list[str]]:
         """Names of what a plugin declared: libraries (no stand-ins), protocols, body and output formats."""
@@ -195,29 +202,34 @@ class Registry:
         distribution = point.dist.name if point.dist else "an unknown distribution"
         version = point.dist.version if point.dist else None
         try:
-            implementation = point.load()
+            with redirect_stdout(sys.stderr):  # stdout is for what is captured
+                implementation = point.load()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            reason = str(error) if isinstance(error, PluginError) else f"can't be imported: {_reason(error)}"
+            reason = str(error) if isinstance(error, PluginError) else f"can't be imported: {one_line(error)}"
             self.failures.append(Failure(point.name, distribution, reason))
             return
         try:
-            self._register(Plugin(point.name, distribution, version, implementation))
-        except _BrokenError as error:
+            with redirect_stdout(sys.stderr):
+                self._register(Plugin(point.name, distribution, version, implementation))
+        except BrokenError as error:
             self.failures.append(Failure(point.name, distribution, str(error)))
 
     def _register(self, plugin: Plugin) -> None:
         self._claim("plugins", plugin.name, plugin)
         try:
+            check_hooks(plugin.implementation)
             self.manager.register(plugin.implementation, name=plugin.name)
             self.manager.check_pending()
             self._take_declarations(plugin)
-        except (pluggy.PluginValidationError, ValueError, _BrokenError) as error:
+        except Exception as error:
             if self.manager.has_plugin(plugin.name):
                 self.manager.unregister(name=plugin.name)
             self._owners = {claim: owner for claim, owner in self._owners.items() if owner is not plugin}
-            raise _BrokenError(" ".join(str(error).split())) from None
+            plain = isinstance(error, (pluggy.PluginValidationError, ValueError, BrokenError))
+            reason = " ".join(str(error).split()) if plain else one_line(error)
+            raise BrokenError(reason) from None
         self.plugins.append(plugin)
 
     def _take_declarations(self, plugin: Plugin) -> None:
@@ -232,7 +244,7 @@ class Registry:
         own = {library.name for library in libraries if not library.stands_in_for}
         for library in libraries:
             if library.stands_in_for and library.stands_in_for not in own:
-                raise _BrokenError(
+                raise BrokenError(
                     f"library {library.name!r} stands in for {library.stands_in_for!r}, "
                     f"which this plugin does not declare"
                 )
@@ -247,52 +259,23 @@ class Registry:
         self.protocols.extend(protocols)
         self.body_formats.extend(formats)
         self.sinks.update((sink.name, sink) for sink in sinks)
+        if plugin.distribution != BUILTIN:
+            self._third_parties.update((id(one), plugin.label) for one in (*protocols, *formats, *sinks))
 
     def _call(
         self, plugin: Plugin, hook: str, kind: type[Any], arguments: Mapping[str, object] | None = None
     ) -> list[Any]:
         others = [other.implementation for other in self.plugins]
         caller = self.manager.subset_hook_caller(hook, remove_plugins=others)
-        try:
-            answers = caller(**(arguments or {}))
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            raise _BrokenError(f"{hook} raised {_reason(error)}") from None
-        declared: list[Any] = []
-        for answer in answers:
-            if not isinstance(answer, Sequence) or not all(isinstance(item, kind) for item in answer):
-                raise _BrokenError(f"{hook} must return a sequence of {kind.__name__}, not {answer!r}")
-            declared.extend(answer)
-        return declared
+        return call_hook(caller, arguments or {}, kind)
 
     def _claim(self, kind: str, name: str, plugin: Plugin) -> None:
         owner = self._owners.get(f"{kind}: {name}")
         if owner is plugin:
-            raise _BrokenError(f"declares the name {name!r} (of {kind}) twice")
+            raise BrokenError(f"declares the name {name!r} (of {kind}) twice")
         if owner is not None:
-            raise _BrokenError(
+            raise BrokenError(
                 f"the name {name!r} (of {kind}) is taken by plugin {owner.name} of {owner.distribution}; "
                 f"uninstall {plugin.distribution} or {owner.distribution}, or leave one out with --no-plugin"
             )
         self._owners[f"{kind}: {name}"] = plugin
-
-
-class _BrokenError(PluginError):
-    """One plugin is wrong; it alone is left out."""
-
-
-def _reason(error: BaseException) -> str:
-    """What a plugin raised, as one line."""
-    text = _validation_text(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _validation_text(error: ValidationError) -> str:
-    """pydantic's errors as one line that names model and field."""
-    parts = []
-    for detail in error.errors(include_url=False):
-        place = ".".join(str(part) for part in detail["loc"])
-        what = "unknown field" if detail["type"] == "extra_forbidden" else detail["msg"]
-        parts.append(f"{error.title}: {place}: {what}" if place else f"{error.title}: {what}")
-    return "; ".join(parts)

@@ -105,7 +105,12 @@ class Tracer:
     def _records(self) -> Iterator[Record]:
         decoded = self._kinds is None or not self._kinds.isdisjoint(DECODED_KINDS)
         pipeline = (
-            Pipeline(self._registry.protocols, self._registry.body_formats, on_problem=self._on_message)
+            Pipeline(
+                self._registry.protocols,
+                self._registry.body_formats,
+                on_problem=self._on_message,
+                third_party=self._registry.third_party,
+            )
             if decoded
             else Passthrough()
         )

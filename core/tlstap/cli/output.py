@@ -16,10 +16,10 @@ import click
 
 from tlstap.cli.files import create_private
 from tlstap.cli.values import ALL, byte_limit, complete_format, complete_kinds, kinds
-from tlstap.errors import TlstapError, UsageError
+from tlstap.errors import PluginError, TlstapError, UsageError
 
 if TYPE_CHECKING:
-    from tlstap.sinks.base import OutputOptions, SinkType
+    from tlstap.sinks.base import OutputOptions, Sink, SinkType
     from tlstap.sinks.emit import Emitter
 
 
@@ -114,11 +114,17 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> Iterator[Emitter]:
+def open_output(
+    arguments: OutputArguments,
+    sinks: Mapping[str, SinkType],
+    third_party: Callable[[SinkType], str | None] = lambda sink: None,
+) -> Iterator[Emitter]:
     """The output that was asked for, finished and closed at the end, whatever ended it.
 
+    :param third_party: see Registry.third_party.
     :raises UsageError: no such format, one that does not show what `--only` asks for, or has no summary.
     :raises TlstapError: the file can't be written.
+    :raises PluginError: a third party's format failed.
     """
     from tlstap.convert import DECODED_KINDS
     from tlstap.sinks.emit import Emitter
@@ -129,19 +135,36 @@ def open_output(arguments: OutputArguments, sinks: Mapping[str, SinkType]) -> It
     try:
         kinds = _kinds(sink_type, arguments)
         shown = kinds if arguments.only is None else kinds & arguments.only
-        sink = sink_type.create(stream, options_for(arguments, stream))
-        emitter = Emitter(sink, stream, wants_messages=not shown.isdisjoint(DECODED_KINDS))
+        owner = third_party(sink_type)
+        sink = _create(sink_type, stream, options_for(arguments, stream), owner)
+        wants_messages = not shown.isdisjoint(DECODED_KINDS)
+        emitter = Emitter(sink, stream, wants_messages=wants_messages, third_party=owner)
         try:
             yield emitter
         except BaseException:
             # The end of the output is owed all the same; what is told is the first error.
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, PluginError):
                 emitter.close()
             raise
         emitter.close()
     finally:
         if to_file:
             stream.close()
+
+
+def _create(sink_type: SinkType, stream: TextIO, options: OutputOptions, owner: str | None) -> Sink:
+    from tlstap.sinks.base import Sink
+    from tlstap.sinks.emit import blame_sink
+
+    if owner is None:
+        return sink_type.create(stream, options)
+    try:
+        sink = sink_type.create(stream, options)
+        if not isinstance(sink, Sink):
+            raise TypeError(f"it returned {sink!r:.60}, which is no Sink")
+    except (Exception, SystemExit) as error:
+        raise PluginError(blame_sink(owner, "create", error)) from error
+    return sink
 
 
 def options_for(arguments: OutputArguments, stream: TextIO) -> OutputOptions:

@@ -64,11 +64,13 @@ def _replay(file: str, descriptor: int, size: int, output: OutputArguments, regi
     name = "stdin" if file == STDIN else file
     error: CaptureError | None = None
     with (
-        open_output(output, registry.sinks) as emitter,
+        open_output(output, registry.sinks, registry.third_party) as emitter,
         progress(f"Reading {escape(name)}", size or None, enabled=not output.is_on_terminal) as line,
     ):
         pipeline = (
-            Pipeline(registry.protocols, registry.body_formats, on_problem=say)
+            Pipeline(
+                registry.protocols, registry.body_formats, on_problem=say, third_party=registry.third_party
+            )
             if emitter.wants_messages
             else Passthrough()
         )

@@ -140,9 +140,11 @@ def trace(registry: Registry, options: Options, output: OutputArguments) -> int:
     from tlstap.pipeline import Passthrough, Pipeline
     from tlstap.tracing.session import Session
 
-    with open_output(output, registry.sinks) as emitter:
+    with open_output(output, registry.sinks, registry.third_party) as emitter:
         pipeline = (
-            Pipeline(registry.protocols, registry.body_formats, on_problem=say)
+            Pipeline(
+                registry.protocols, registry.body_formats, on_problem=say, third_party=registry.third_party
+            )
             if emitter.wants_messages
             else Passthrough()
         )

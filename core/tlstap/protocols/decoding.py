@@ -9,14 +9,17 @@ from functools import partial
 
 from tlstap.protocols.base import Channel, Decoder, Protocol, StreamBytes, Switch
 from tlstap.protocols.body_formats import BodyFormat, BodyReader
+from tlstap.protocols.checking import check_record
 from tlstap.protocols.memory import Allowance, Pool
-from tlstap.protocols.recognition import Recognition
+from tlstap.protocols.recognition import RAISED, Recognition
 from tlstap.records import DecodedRecord, Exchange, Message, Undecoded
 
 MAX_HANDOVERS = 8
 """How often the bytes of one record may be handed from one protocol to the next."""
 MAX_DEPTH = 4
 """Channels inside channels."""
+MAX_REASON = 300
+"""Characters of an exception that are passed on."""
 
 
 class Toolbox:
@@ -25,6 +28,7 @@ class Toolbox:
     :param protocols: asked in this order whether a channel speaks them.
     :param formats: asked in this order whether they can read a body.
     :param on_problem: told, once for each protocol or format, that its decoder failed.
+    :param third_party: whose a protocol or format is, in words; None for those whose records need no check.
     """
 
     def __init__(
@@ -33,11 +37,13 @@ class Toolbox:
         formats: Sequence[BodyFormat] = (),
         pool: Pool | None = None,
         on_problem: Callable[[str], None] = lambda problem: None,
+        third_party: Callable[[object], str | None] = lambda thing: None,
     ) -> None:
         self.protocols = tuple(protocols)
         self.pool = pool or Pool()
         self._formats = tuple(formats)
         self._on_problem = on_problem
+        self._third_party = third_party
         self._reported: set[str] = set()
 
     def body_reader(
@@ -47,21 +53,30 @@ class Toolbox:
         for body_format in self._formats:
             try:
                 reader = body_format.reader(exchange, message, memory)
-            except Exception as error:
+                if reader is not None and not isinstance(reader, BodyReader):
+                    raise TypeError(f"reader() returned {reader!r:.60}, which is no BodyReader")
+            except RAISED as error:
                 self.failed(body_format, error)
                 continue
             if reader is not None:
                 return body_format, reader
         return None
 
-    def failed(self, culprit: Protocol | BodyFormat | None, error: Exception) -> None:
+    def is_third_party(self, thing: Protocol | BodyFormat) -> bool:
+        """Whether what it gives out has to be checked."""
+        return self._third_party(thing) is not None
+
+    def failed(self, culprit: Protocol | BodyFormat | None, error: BaseException) -> None:
         """Report that a decoder raised."""
         name = getattr(culprit, "name", repr(culprit))
         if name not in self._reported:
             self._reported.add(name)
+            owner = self._third_party(culprit)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
             self._on_problem(
-                f"the decoder for {name!r} failed ({type(error).__name__}: {error}); connections on which it "
-                "does are shown undecoded; leave its plugin out with --no-plugin, or tell its authors"
+                f"{f'{owner}: ' if owner else ''}the decoder for {name!r} failed ({reason}); connections "
+                "on which it does are shown undecoded; leave its plugin out with --no-plugin, or tell its "
+                "authors"
             )
 
 
@@ -74,6 +89,7 @@ class Decoding:
         self._allowance = Allowance(self._toolbox.pool)
         self._protocol: Protocol | None = None
         self._decoder: Decoder | None = None
+        self._check = False
         self._recognition = self._recognise(self._toolbox.protocols if channel.depth < MAX_DEPTH else ())
 
     def _recognise(self, protocols: Sequence[Protocol]) -> Recognition:
@@ -117,12 +133,15 @@ class Decoding:
 
     def _start_decoder(self, protocol: Protocol) -> bool:
         try:
-            self._decoder = protocol.decoder(self._channel, self._allowance)
-        except Exception as error:
+            decoder = protocol.decoder(self._channel, self._allowance)
+            if not isinstance(decoder, Decoder):
+                raise TypeError(f"decoder() returned {decoder!r:.60}, which is no Decoder")
+        except RAISED as error:
             self._toolbox.failed(protocol, error)
             self._drop_decoder(())
             return False
-        self._protocol = protocol
+        self._decoder, self._protocol = decoder, protocol
+        self._check = self._toolbox.is_third_party(protocol)
         return True
 
     def _hand_over(self, switch: Switch | None) -> None:
@@ -141,6 +160,8 @@ class Decoding:
         """What a decoder's step yields; what it hands over goes into `rest`. If it raises, it is dropped."""
         try:
             for record in step():
+                if self._check:
+                    check_record(record)
                 if decoder.handed_over and isinstance(record, Undecoded):
                     rest.append(
                         StreamBytes(
@@ -154,7 +175,7 @@ class Decoding:
                     )
                 else:
                     yield record
-        except Exception as error:
+        except RAISED as error:
             self._toolbox.failed(self._protocol, error)
             self._drop_decoder(())
 

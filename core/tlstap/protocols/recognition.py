@@ -8,6 +8,9 @@ from dataclasses import replace
 from tlstap.protocols.base import Channel, Protocol, StreamBytes
 from tlstap.records import Direction
 
+RAISED = (Exception, SystemExit)
+"""What a plugin may raise without ending the trace: anything but what ends Python itself."""
+
 MAX_HELD = 16 * 1024
 """Bytes of one direction that may wait for a protocol to make up its mind."""
 MAX_TRIES = 8
@@ -38,7 +41,7 @@ class Recognition:
         self,
         channel: Channel,
         protocols: Sequence[Protocol],
-        failed: Callable[[Protocol, Exception], None],
+        failed: Callable[[Protocol, BaseException], None],
     ) -> None:
         """:param failed: told when a protocol raised; it is not asked again here."""
         self._channel = channel
@@ -93,7 +96,9 @@ class Recognition:
         for protocol in tuple(start.candidates):
             try:
                 verdict = protocol.recognise(self._channel, direction, bytes(start.data))
-            except Exception as error:
+                if verdict is not None and not isinstance(verdict, bool):
+                    raise TypeError(f"recognise() returned {verdict!r:.60}, which is no bool")
+            except RAISED as error:
                 self._failed(protocol, error)
                 self._protocols.remove(protocol)
                 verdict = False

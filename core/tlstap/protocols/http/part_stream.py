@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tlstap.protocols.body_formats import BodyFormat, BodyReader, Part
+from tlstap.protocols.checking import check_part
 from tlstap.protocols.http.context import Context
+from tlstap.protocols.recognition import RAISED
 from tlstap.records import Direction, Exchange, Message, Missing, ProtocolMessage
 
 MAX_GIVEN = 64 << 20
@@ -19,7 +21,7 @@ class PartStream:
     A reader that raises is left out, and so is one that finds too much at once.
     """
 
-    __slots__ = ("_context", "_direction", "_exchange", "_format", "_reader")
+    __slots__ = ("_check", "_context", "_direction", "_exchange", "_format", "_reader")
 
     def __init__(self, context: Context, exchange: Exchange, message: Message, direction: Direction) -> None:
         self._context = context
@@ -27,9 +29,12 @@ class PartStream:
         self._direction: Direction = direction
         self._format: BodyFormat | None = None
         self._reader: BodyReader | None = None
-        found = context.channel.toolbox.body_reader(exchange, message, context.memory)
+        self._check = False
+        toolbox = context.channel.toolbox
+        found = toolbox.body_reader(exchange, message, context.memory)
         if found is not None:
             self._format, self._reader = found
+            self._check = toolbox.is_third_party(self._format)
             exchange.body_format = self._format.name
 
     def feed(self, piece: bytes) -> None:
@@ -52,6 +57,8 @@ class PartStream:
         context = self._context
         try:
             for part in step(reader):
+                if self._check:
+                    check_part(part)
                 if context.given > MAX_GIVEN:
                     self._reader = None
                     self._give(
@@ -61,7 +68,7 @@ class PartStream:
                     list(reader.finish(unfinished=True))
                     return
                 self._give(part)
-        except Exception as error:
+        except RAISED as error:
             self._reader = None
             context.channel.toolbox.failed(self._format, error)
 

@@ -12,7 +12,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ from tlstap.tracing.attacher import Attacher, Coverage
 from tlstap.tracing.building import Built, build, chosen_libraries
 from tlstap.tracing.child import Child
 from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL, ConnectionTracker
+from tlstap.tracing.describing import Describing
 from tlstap.tracing.engine import Engine, Totals
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import KernelFacts, kernel_facts, require_privilege
@@ -96,6 +97,7 @@ class Session:
         self._trials_due = 0.0
         self._lost_seen = 0
         self._command_files: list[str] = []
+        self._named_files: list[str] = []
         self._wake: Callable[[], None] = lambda: None
         self._cleanup = contextlib.ExitStack()
 
@@ -138,6 +140,7 @@ class Session:
             self.child = Child(options.command)
             self._cleanup.callback(self.child.close)
             filters = filters.with_command(self.child.pid)
+            self._command_files = _absolute(files_of_command(options.command, os.environ))
         _allow_many_files()  # not for the command, which has begun with its own limit
         # All known libraries are looked for, so that one that was not asked for is never taken for another.
         known = self._registry.libraries.values()
@@ -146,6 +149,8 @@ class Session:
             known, self._registry.locate, ReportCache(known), given=given, put_off_large=True
         )
         self._cleanup.callback(self.scanner.close)
+        # BCC changes the working directory while it compiles.
+        self._named_files = _absolute((*options.given_files, *options.files))
         with ThreadPoolExecutor(1) as pool:
             # The compiler leaves Python alone meanwhile.
             scan = pool.submit(self._scan)
@@ -184,7 +189,7 @@ class Session:
         built = build(self._registry, libraries, make)
         self.engine = built.engine
         self._cleanup.callback(self.engine.close)
-        self._machine = Machine(built.table, self._registry.describe)
+        self._machine = Machine(built.table, Describing(self._registry, self._tell))
         self._machine.engine = self.engine
         self._tracker = ConnectionTracker(self._machine)
         ring = Ring(self.engine.ring_fd, options.buffer_bytes)
@@ -196,7 +201,7 @@ class Session:
     def _look_into_asked_for(self, attacher: Attacher) -> None:
         """Large files of the processes and commands that the user named: there the trace begins with them."""
         pids, files = self._options.filters.pids, set()
-        for path in (*self._command_files, *self._options.given_files):
+        for path in (*self._command_files, *self._options.given_files, *self._options.files):
             with contextlib.suppress(OSError):
                 files.add(FileIdentity.of(Path(path).stat()))
         for large in list(self.scanner.large):
@@ -221,12 +226,10 @@ class Session:
         images = self.scanner.scan(pids)
         if pids is None:
             images += self.scanner.scan_ldcache()
-        images += self.scanner.scan_files(self._options.given_files)
-        if self.child is not None:
-            self._command_files = files_of_command(self._options.command, os.environ)
-            for path in self._command_files:
-                with contextlib.suppress(ElfError):  # the kernel will say what it thinks of it
-                    images += self.scanner.scan_files([path])
+        images += self.scanner.scan_files(self._named_files)
+        for path in self._command_files:
+            with contextlib.suppress(ElfError):  # the kernel will say what it thinks of it
+                images += self.scanner.scan_files([path])
         return images
 
     def _pids_to_scan(self) -> list[int] | None:
@@ -441,3 +444,8 @@ def _allow_many_files() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _absolute(paths: Iterable[str]) -> list[str]:
+    """Paths that don't depend on the working directory."""
+    return [os.path.abspath(path) for path in paths]  # noqa: PTH100 - it normalizes, too

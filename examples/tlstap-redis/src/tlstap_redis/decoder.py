@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -55,15 +56,14 @@ class RedisDecoder(tlstap.Decoder):
     ) -> tlstap.ProtocolMessage:
         type_, details = self._describe(value, direction, pairing)
         content, missing = value.content, value.missing
-        if value.lost:
-            missing.insert(0, tlstap.Missing("message", "lost", value.lost))
         if not content.whole:
-            missing.append(tlstap.Missing("message", "over the limit", content.size - len(content.data)))
+            why: Literal["lost", "over the limit"] = "lost" if value.lost else "over the limit"
+            missing.insert(0, tlstap.Missing("message", why, content.size - len(content.data)))
         if value.parts > 1:
             details["lengths"] = list[JsonValue](value.lengths)
         if value.parts > MAX_LENGTHS:
             details["parts"] = value.parts
-        payload, size = bytes(content.data), content.size + value.lost
+        payload, size = bytes(content.data), content.size
         content.clear()
         channel = self._channel
         exchange = channel.switch.exchange if channel.switch is not None else None

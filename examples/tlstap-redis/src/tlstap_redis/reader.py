@@ -85,7 +85,7 @@ class Reader:
         """Go on behind a gap. False if it is not within a string, so that nobody knows what comes next."""
         if self._value is None or size > self._left:
             return False
-        self._value.lost += min(size, max(0, self._left - len(_END)))
+        self._value.lose(min(size, max(0, self._left - len(_END))))
         self._left -= size
         if not self._left:
             self._end_element()

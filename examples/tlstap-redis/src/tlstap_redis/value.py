@@ -14,8 +14,8 @@ class Value:
     """A value while it arrives. Its content is that of its parts, one behind the other.
 
     Parts are what holds no others: strings, numbers, nulls. `lengths` are theirs in bytes, None for a null;
-    `separator` stands between them. `lost` bytes of them were not captured; `missing` says what lacks beyond
-    that.
+    `separator` stands between them. What follows a gap in a string is not kept: `lost` says that there was one.
+    `missing` is what lacks beyond that.
     """
 
     __slots__ = ("content", "kind", "lengths", "lost", "missing", "parts", "separator")
@@ -25,7 +25,7 @@ class Value:
         self.content = tlstap.Held(memory)
         self.lengths: list[int | None] = []
         self.parts = 0
-        self.lost = 0
+        self.lost = False
         self.missing: list[tlstap.Missing] = []
         self.separator = b"\n"
 
@@ -42,9 +42,14 @@ class Value:
         self.begin_part(len(text))
         self.content.add(text)
 
+    def lose(self, size: int) -> None:
+        """Bytes of the part were not captured."""
+        self.lost = self.lost or (size > 0 and self.content.whole)
+        self.content.skip(size)
+
     def word(self, number: int) -> bytes:
         """The part of that number, from 0; b"" if there is none, or it is long, or was not kept."""
-        if number >= len(self.lengths) or self.lost:
+        if number >= len(self.lengths):
             return b""
         at = sum((length or 0) + len(self.separator) for length in self.lengths[:number])
         length = self.lengths[number]

@@ -1,0 +1,1 @@
+/* wolfSSL's has the options with which it was built. */

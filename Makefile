@@ -19,7 +19,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) nginx gcc libc6-dev libssl-dev util-linux \
     libgnutls28-dev gnutls-bin wget git aria2 \
     libnss3-dev libnspr4-dev libnss3-tools firefox-esr chromium binutils nghttp2-client \
     lighttpd lighttpd-mod-openssl lighttpd-mod-wolfssl lighttpd-mod-mbedtls libmbedtls-dev python3-pygit2 \
-    android-libboringssl-dev redis-server redis-tools
+    android-libboringssl-dev libwolfssl-dev redis-server redis-tools
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk bpfcc-tools bpftrace
 # Debian 12 has virtiofsd in a package that qemu depends on.
 KERNEL_PACKAGES = $(TEST_PACKAGES) qemu-system-x86 busybox-static $(shell apt-cache pkgnames virtiofsd 2>/dev/null)

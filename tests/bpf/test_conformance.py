@@ -21,7 +21,8 @@ from tests.bpf.toy_library import (
     WRITE_EX,
     registry,
 )
-from tests.support.drivers import compile_driver
+from tests.support.drivers import SOURCES, compile_driver
+from tests.support.examples import install, run
 from tests.support.tracer import TLSTAP
 
 from tlstap.conformance import SCENARIOS, Report, check
@@ -49,6 +50,27 @@ def test_a_builtin_plugin_passes(drivers: Path, library: str, resets: bool) -> N
     assert {name: outcomes.get(name) for name in SCENARIOS} == {
         name: "ok" if resets or name != "reset" else "left out" for name in SCENARIOS
     }
+
+
+@pytest.mark.parametrize("library", ["wolfssl", "mbedtls"])
+def test_an_example_passes(drivers: Path, tmp_path: Path, library: str) -> None:
+    """A distribution of its own, by the one command that its author runs."""
+    example = install(f"tlstap-{library}", tmp_path)
+    driver = compile_driver(drivers, library)
+    command = [str(TLSTAP), "plugins", "check", library, "--program", str(driver)]
+    lines = run(command, example.environment).splitlines()
+    assert [line.split(":")[0].split() for line in lines[-9:]] == [["ok", name] for name in SCENARIOS]
+
+
+def test_a_driver_in_another_language() -> None:
+    driver = SOURCES / "openssl.py"
+    report = check("openssl", [sys.executable, str(driver)], scenarios=["exchange", "large"])
+    assert report.failures == []
+    assert [(one.name, one.outcome) for one in report.checks[-2:]] == [
+        ("exchange", "ok"),
+        ("large", "left out"),
+    ]
+    assert report.checks[-2].text.startswith("2 connections, 4800 bytes: every byte once, ")
 
 
 def checked(drivers: Path, *probes: Probe, scenarios: tuple[str, ...] = ("exchange",)) -> Report:

@@ -99,7 +99,7 @@ def features_of(probes: Sequence[Probe]) -> Features:
     """What these probes tell besides the bytes."""
     births = [probe for probe in probes if isinstance(probe, BirthProbe)]
     return Features(
-        births=any(probe.handle == 0 or probe.out_pointer for probe in births),
+        births=bool(births),
         frees=any(probe.kind == "free" for probe in probes),
         handshakes=any(probe.kind == "handshake" for probe in probes),
         roles=any(isinstance(probe, RoleProbe) for probe in probes) or any(probe.role for probe in births),

@@ -117,7 +117,7 @@ def _order(scenario: str, matched: Matched) -> list[Check]:
             if end is peer or end.written != peer.read or not end.written.bytes:
                 continue
             written, read = traced.pieces["write"][0], peers.pieces["read"][0]
-            if read.place < written.place:
+            if read.ended_ns < written.began_ns:
                 return [
                     failed(
                         f"{scenario}, direction",

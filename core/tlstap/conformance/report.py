@@ -10,7 +10,7 @@ Outcome = Literal["ok", "failed", "left out"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what it is about, how it ended, and a line of explanation."""
+    """One check: what it is about (`name`), how it ended (`outcome`), and a line of explanation (`text`)."""
 
     name: str
     outcome: Outcome
@@ -36,7 +36,7 @@ def left_out(name: str, text: str) -> Check:
 
 @dataclass(slots=True)
 class Report:
-    """All checks of one library."""
+    """All `checks` of one `library`."""
 
     library: str
     checks: list[Check] = field(default_factory=list)

@@ -13,11 +13,12 @@ MOST_BYTES = 256 << 20
 
 @dataclass(slots=True)
 class Piece:
-    """Bytes that one event showed; `place` is its number in the trace."""
+    """Bytes that one event showed; `place` is its number in the trace, the times are those of the call."""
 
     place: int
+    began_ns: int
+    ended_ns: int
     function: str
-    offset: int
     length: int
     payload: bytes
 
@@ -100,5 +101,6 @@ class Collector:
         if self._bytes > self._most:
             self.overflowed = True
             return
-        piece = Piece(self._place, record.function, record.offset, record.length, record.payload)
+        began_ns = record.time_ns - record.duration_ns
+        piece = Piece(self._place, began_ns, record.time_ns, record.function, record.length, record.payload)
         traced.pieces[record.direction].append(piece)

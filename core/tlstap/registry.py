@@ -68,6 +68,11 @@ class Failure:
     distribution: str
     reason: str
 
+    @property
+    def text(self) -> str:
+        """For messages."""
+        return f"plugin {self.name} of {self.distribution} is left out: {self.reason}"
+
 
 @dataclass(slots=True)
 class Registry:

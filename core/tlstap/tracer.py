@@ -42,7 +42,7 @@ class Tracer:
     :param no_plugins: names of plugins not to load.
     :param addresses: "FILE:FUNCTION=ADDRESS" for functions that tlstap does not find in a stripped file.
     :param protosets: files with a FileDescriptorSet, by which messages of gRPC are decoded.
-    :param on_message: called with lines about what is found, or can't be traced, while tracing.
+    :param on_message: called with lines about what is found, or can't be traced.
     :raises TlstapError: from `with`, if tracing can't begin; UsageError at once, if an argument is wrong.
     """
 
@@ -82,6 +82,10 @@ class Tracer:
 
     def __enter__(self) -> Self:
         self._session.start()
+        for failure in self._registry.failures:
+            self._on_message(failure.text)
+        for problem in self._session.coverage.problems:
+            self._on_message(problem)
         return self
 
     def __exit__(

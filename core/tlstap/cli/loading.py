@@ -18,5 +18,5 @@ def load_registry(exclude: Collection[str] = (), protosets: Collection[str] = ()
     """
     registry = Registry.load(exclude, body_options=BodyOptions(read_protosets(protosets)))
     for failure in registry.failures:
-        say(f"plugin {failure.name} of {failure.distribution} is left out: {failure.reason}")
+        say(failure.text)
     return registry

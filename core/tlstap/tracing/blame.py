@@ -15,6 +15,7 @@ LAST_LINES = 3
 _ERROR = re.compile(r"^([^\n]+?):(\d+):(?:\d+:)? (?:fatal )?error: (.*?)(?: \[-W.*\])?$", re.MULTILINE)
 _SOURCE_LINE = re.compile(r"^; .*@ ([^\s/]+):(\d+)\s*$", re.MULTILINE)
 _STATISTICS = ("processed ", "verification time ", "stack depth ", "HINT:", "cur state:", "old state:")
+_STATEMENTS = ("if", "for", "while", "switch")
 _FUNCTION = re.compile(r"\b([A-Za-z_]\w*)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*\{")
 
 
@@ -56,8 +57,8 @@ def _of_verifier(error: CompileError, snippets: Mapping[str, str], probes: Itera
     for file, text in snippets.items():
         for name, line in _SOURCE_LINE.findall(error.words):
             # The kernel leaves the folders out.
-            if name == file.rpartition("/")[2] and int(line) <= text.count("\n") + 1:
-                place, function = f"{file}:{line}", _function_at(text, int(line))
+            if name == file.rpartition("/")[2] and (found := _line_and_function(text, int(line))):
+                place, function = f"{file}:{found[0]}", found[1]
     asking = [_call(probe, name) for probe in probes for name in _names(probe)]
     exact = [_call(probe, function) for probe in probes if function in _names(probe)]
     where = ", ".join(dict.fromkeys(exact or asking))
@@ -75,12 +76,21 @@ def _call(probe: Probe, name: str) -> str:
     return f"{name} of the probe on {probe.function}"
 
 
-def _function_at(text: str, line: int) -> str:
-    """The C function in which a line is: the last one whose body begins before its end."""
-    before = "\n".join(text.split("\n")[:line])
-    heads = _FUNCTION.findall(before)
-    names = [name for name in heads if name not in ("if", "for", "while", "switch")]
-    return names[-1] if names else ""
+def _line_and_function(text: str, reported: int) -> tuple[int, str] | None:
+    """The line of a snippet that the verifier means, and the C function that is there.
+
+    BCC puts a line of its own before each function.
+    """
+    heads = [
+        (text.count("\n", 0, head.start()) + 1, head.group(1))
+        for head in _FUNCTION.finditer(text)
+        if head.group(1) not in _STATEMENTS
+    ]
+    for line in range(1, text.count("\n") + 2):
+        before = [name for start, name in heads if start <= line]
+        if line + len(before) == reported and before:
+            return line, before[-1]
+    return None
 
 
 def _without_repetition(lines: list[str]) -> list[str]:

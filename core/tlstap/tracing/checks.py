@@ -103,9 +103,7 @@ def _kernel_tls() -> Check:
 
 def _plugins(registry: Registry) -> Check:
     if registry.failures:
-        failed = "; ".join(
-            f"{failure.name} of {failure.distribution} {failure.reason}" for failure in registry.failures
-        )
+        failed = "; ".join(failure.text for failure in registry.failures)
         return Check("plugins", None, failed)
     return Check("plugins", True, f"{len(registry.plugins)} loaded, for {', '.join(registry.libraries)}")
 

@@ -18,8 +18,8 @@ HEAD = """\
 Every name that a plugin can use. [The guide](plugins.md) shows how they are used. This file is written by
 `python -m scripts.plugin_reference` from the docstrings; change those.
 
-All names are imported from `tlstap`: `from tlstap import DataProbe, hookimpl`. What is not here is internal
-and may change without notice.
+All names without a module before them are imported from `tlstap`: `from tlstap import DataProbe, hookimpl`.
+What is not here is internal and may change without notice.
 """
 
 SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -77,6 +77,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "records.py",
         (
             "Direction",
+            "DecodedRecord",
             "Connection",
             "Opened",
             "Handshake",
@@ -94,16 +95,33 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "ExchangeEnded",
         ),
     ),
+    (
+        "Testing",
+        "testing.py conformance/check.py conformance/report.py",
+        ("Conversation", "decode", "messages", "undecoded", "check", "Report", "Check"),
+    ),
     ("Tracing from Python", "tracer.py", ("Tracer",)),
 )
 """Title, the modules that define the names, and the names."""
 
-TITLES = {"_Probe": "Every probe", "Symbol": "Symbol (what `ElfImage.symbols` gives)"}
+TITLES = {
+    "_Probe": "Every probe",
+    "Symbol": "Symbol (what `ElfImage.symbols` gives)",
+    "Conversation": "tlstap.testing.Conversation",
+    "decode": "tlstap.testing.decode",
+    "messages": "tlstap.testing.messages",
+    "undecoded": "tlstap.testing.undecoded",
+    "check": "tlstap.conformance.check",
+    "Report": "tlstap.conformance.Report",
+    "Check": "tlstap.conformance.Check",
+}
 """Headings of those that have no name of their own in `tlstap`."""
 
 INTRODUCTIONS = {
+    "Testing": "Decoders, without root or a server: `from tlstap.testing import Conversation`. Libraries:\n"
+    "what `tlstap plugins check` does, from Python: `from tlstap.conformance import check`.",
     "Records": "What sinks get, and what decoders give out. In every record, `connection` is what it belongs"
-    " to, `process`\nwho made the call, and `time_ns` when, in nanoseconds since the epoch."
+    " to, `process`\nwho made the call, and `time_ns` when, in nanoseconds since the epoch.",
 }
 """What holds for all names of a section."""
 

@@ -50,6 +50,8 @@ check: $(STAMPS)/test ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy -p tests.support -p tests.bpf -p tests.apps -p tests.kernels -p tests.fuzz -p bench -p scripts
+	set -e; for file in examples/*/src/*/__init__.py; do package=$$(dirname $$file); \
+	    MYPYPATH=$$(dirname $$package) $(BIN)/mypy -p $$(basename $$package); done
 
 unit: fetch ## tests without root and without a kernel
 	TLSTAP_TEST_CACHE=$(TEST_CACHE) $(PYTEST) $(PARALLEL) tests/unit

@@ -14,8 +14,8 @@ class Value:
     """A value while it arrives. Its content is that of its parts, one behind the other.
 
     Parts are what holds no others: strings, numbers, nulls. `lengths` are theirs in bytes, None for a null;
-    `separator` stands between them. What follows a gap in a string is not kept: `lost` says that there was one.
-    `missing` is what lacks beyond that.
+    `separator` stands between them. What follows a gap in a string is not kept: `lost` says that there
+    was one. `missing` is what lacks beyond that.
     """
 
     __slots__ = ("content", "kind", "lengths", "lost", "missing", "parts", "separator")

@@ -41,10 +41,8 @@ def _of_compiler(error: CompileError, snippets: Mapping[str, str], probes: Itera
     if not found:
         return f"its C ({files}) does not compile: {_short(str(error))}"
     file, line, text = found[0]
-    undefined = next(
-        (_call(probe, name) for probe in probes for name in _names(probe) if f"'{name}'" in text), ""
-    )
-    if undefined:
+    asked = [_call(probe, name) for probe in probes for name in _names(probe) if f"'{name}'" in text]
+    if undefined := ", ".join(dict.fromkeys(asked)):
         return f"its C ({files}) does not compile: {undefined}: {_short(text)}"
     return (
         f"its C ({files}) does not compile: behind it, at {file}:{line}: {_short(text)}; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +10,7 @@ import pytest
 from tests.support.site import Site, good
 
 from tlstap.errors import PluginError, UsageError
+from tlstap.hookspecs import CONTRACT
 from tlstap.location import Located
 from tlstap.registry import BUILTIN, BUILTIN_PLUGINS, Failure, Registry
 
@@ -57,6 +58,8 @@ def test_an_installed_plugin(site: Site) -> None:
         ("raise RuntimeError('no\\nluck')", "RuntimeError: no luck"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("import sys; sys.exit()", "SystemExit"),
+        ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded"),
+        ("class Odd(BaseException): pass\nraise Odd('one')", "Odd: one"),
         ("def (", "SyntaxError: invalid syntax"),
     ],
 )
@@ -107,6 +110,10 @@ def test_an_unknown_field_names_model_field_and_plugin(site: Site, in_hook: bool
         ("return 'wolfssl'", "tlstap_libraries must return a sequence of Library, not 'wolfssl'"),
         ("return [1]", "tlstap_libraries must return a sequence of Library, not [1]"),
         ("return 7", "tlstap_libraries must return a sequence of Library, not 7"),
+        (
+            "return tlstap_libraries()",
+            "tlstap_libraries raised RecursionError: maximum recursion depth exceeded",
+        ),
     ],
 )
 def test_a_hook_that_is_wrong(site: Site, body: str, reason: str) -> None:
@@ -117,16 +124,50 @@ def test_a_hook_that_is_wrong(site: Site, body: str, reason: str) -> None:
     assert "wolfssl" in registry.libraries
 
 
-def test_an_unknown_hook_leaves_its_plugin_out(site: Site) -> None:
-    site.install("typo", good("typossl") + "\n@tlstap.hookimpl\ndef tlstap_lokate(image):\n    return None\n")
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            "@tlstap.hookimpl\ndef tlstap_libary():\n    return []\n",
+            "there is no hook tlstap_libary; did you mean tlstap_libraries?",
+        ),
+        ("@tlstap.hookimpl\ndef elsewhere():\n    return []\n", "there is no hook elsewhere"),
+        ("def tlstap_protocols():\n    return []\n", "tlstap_protocols is not marked with @tlstap.hookimpl"),
+    ],
+)
+def test_a_hook_that_is_not_known_or_not_marked_leaves_its_plugin_out(
+    site: Site, source: str, reason: str
+) -> None:
+    site.install("typo", good("typossl") + source)
     site.install("wolf", good("wolfssl"))
     registry = Registry.load(third_party=site.points("typo", "wolf"))
+    assert registry.failures == [Failure("typo", "dist-typo", reason)]
+    assert set(registry.libraries) & {"typossl", "wolfssl"} == {"wolfssl"}
+
+
+def test_a_module_without_hooks_is_no_plugin(site: Site) -> None:
+    site.install("empty", "import tlstap\n")
+    registry = Registry.load(third_party=site.points("empty"))
+    assert reasons(registry) == {"dist-empty": "it has no hook: no function is marked with @tlstap.hookimpl"}
+
+
+def test_what_a_plugin_prints_is_no_output(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    source = good("wolfssl").replace("    return [LIBRARY]", "    print('asked')\n    return [LIBRARY]")
+    site.install("wolf", "print('imported')\n" + source)
+    assert Registry.load(third_party=site.points("wolf")).failures == []
+    assert capsys.readouterr() == ("", "imported\nasked\n")
+
+
+def test_a_plugin_that_needs_a_newer_contract(site: Site) -> None:
+    site.install("new", f"import tlstap\ntlstap.requires_contract({CONTRACT + 1})\n" + good("newssl"))
+    site.install("wolf", f"import tlstap\ntlstap.requires_contract({CONTRACT})\n" + good("wolfssl"))
+    registry = Registry.load(third_party=site.points("new", "wolf"))
     (failure,) = registry.failures
-    assert failure.name == "typo"
-    assert "tlstap_lokate" in failure.reason
-    assert "\n" not in failure.reason
-    assert "typossl" not in registry.libraries
-    assert "wolfssl" in registry.libraries
+    assert failure.text == (
+        f"plugin new of dist-new is left out: needs version {CONTRACT + 1} of the plugin contract; "
+        f"tlstap {version('tlstap')} has {CONTRACT}: upgrade tlstap"
+    )
+    assert set(registry.libraries) & {"newssl", "wolfssl"} == {"wolfssl"}
 
 
 def test_a_hook_with_an_argument_that_does_not_exist(site: Site) -> None:
@@ -183,6 +224,54 @@ def test_a_format_with_a_built_in_ones_name_is_left_out(site: Site) -> None:
     assert "'json' (of formats) is taken by plugin sinks of tlstap" in failure.reason
     assert registry.sinks["json"] is before
     assert registry.sinks["fine"].name == "fine"
+
+
+NAMED = """
+import tlstap
+
+class Mine(tlstap.{base}):
+    {name}
+    def recognise(self, channel, direction, start): ...
+    def decoder(self, channel, memory): ...
+    def reader(self, exchange, message, memory): ...
+
+@tlstap.hookimpl
+def {hook}():
+    return [Mine()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "hook", "name", "reason"),
+    [
+        (
+            "Protocol",
+            "tlstap_protocols",
+            "name = 'http1'",
+            "the name 'http1' (of protocols) is taken by plugin protocols of tlstap; ",
+        ),
+        (
+            "BodyFormat",
+            "tlstap_body_formats",
+            "name = 'sse'",
+            "the name 'sse' (of body formats) is taken by plugin protocols of tlstap; ",
+        ),
+        ("Protocol", "tlstap_protocols", "", "tlstap_protocols: Mine.name must be a text, not None"),
+        ("Protocol", "tlstap_protocols", "name = 7", "tlstap_protocols: Mine.name must be a text, not 7"),
+        (
+            "BodyFormat",
+            "tlstap_body_formats",
+            "name = 'a\\n'",
+            "tlstap_body_formats: Mine.name must be a text",
+        ),
+    ],
+)
+def test_names_of_decoders(site: Site, base: str, hook: str, name: str, reason: str) -> None:
+    site.install("mine", NAMED.format(base=base, hook=hook, name=name), distribution="evil")
+    registry = Registry.load(third_party=site.points("mine"))
+    (failure,) = registry.failures
+    assert failure.reason.startswith(reason)
+    assert not [one for one in (*registry.protocols, *registry.body_formats) if type(one).__name__ == "Mine"]
 
 
 def test_of_two_third_parties_the_later_one_is_left_out(site: Site) -> None:

@@ -60,7 +60,8 @@ class RedisDecoder(tlstap.Decoder):
             why: Literal["lost", "over the limit"] = "lost" if value.lost else "over the limit"
             missing.insert(0, tlstap.Missing("message", why, content.size - len(content.data)))
         if value.parts > 1:
-            details["lengths"] = list[JsonValue](value.lengths)
+            # A list would take a line for each where it is shown as text.
+            details["lengths"] = ":".join("-" if each is None else str(each) for each in value.lengths)
         if value.parts > MAX_LENGTHS:
             details["parts"] = value.parts
         payload, size = bytes(content.data), content.size

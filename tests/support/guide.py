@@ -188,7 +188,8 @@ class Guide:
             before = block.steps() if block.language == "console" else []
             if step in before:
                 for earlier in before[: before.index(step)]:
-                    self.run(block_project(block), earlier)
+                    if not earlier.needs_root:
+                        self.run(block_project(block), earlier)
 
     def here(self, text: str) -> str:
         """A command or what it prints, with the library that is here instead of the system's."""

@@ -26,7 +26,7 @@ from tests.support.examples import install, run
 from tests.support.tracer import TLSTAP
 
 from tlstap.conformance import SCENARIOS, Report, check
-from tlstap.library import BirthProbe, DataProbe, FreeProbe, HandshakeProbe, Probe, RoleProbe
+from tlstap.library import BirthProbe, DataProbe, DetailProbe, FreeProbe, HandshakeProbe, Probe, RoleProbe
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +199,22 @@ def test_resets_that_are_not_declared(drivers: Path) -> None:
     assert failures(drivers, READ, WRITE, BIRTH, FREE, scenarios=("reset",)) == [
         "reset, connections: expected 8, saw 2: a handle that is reset is a new connection: is there a "
         "BirthProbe with `handle`?"
+    ]
+
+
+def test_a_hook_that_raises_while_tracing(drivers: Path) -> None:
+    detail = DetailProbe(function="toy_become_client", details=("sni",), value=1)
+    assert failures(drivers, READ, WRITE, detail) == [
+        "tracing: plugin toy of an unknown distribution: tlstap_describe failed for sni (ValueError: a "
+        "detail that nobody can describe); what it fails for is shown as it is"
+    ]
+
+
+def test_a_driver_that_plays_nothing() -> None:
+    script = """print('{"left_out": "not today"}')"""
+    report = check("openssl", [sys.executable, "-c", script])
+    assert [f"{one.name}: {one.text}" for one in report.failures] == [
+        "scenarios: expected the driver to play at least one, saw it leave out all"
     ]
 
 

@@ -49,6 +49,11 @@ def tlstap_libraries() -> Sequence[Library]:
     ]
 
 
+@hookimpl
+def tlstap_describe(library: Library, detail: str, value: bytes) -> str | None:
+    raise ValueError("a detail that nobody can describe")
+
+
 def registry(*probes: Probe) -> Registry:
     """The plugins, with one that declares the toy with these probes."""
     global _chosen

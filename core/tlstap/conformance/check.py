@@ -74,8 +74,11 @@ def check(
             return report
         note(_tracing(seen))
         features = features_of(placed_probes(library, found))
+        before = len(report.checks)
         for played in seen.played:
             note(_scenario(played, features))
+        if all(one.outcome == "left out" for one in report.checks[before:]):
+            note([failed("scenarios", "expected the driver to play at least one, saw it leave out all")])
     return report
 
 

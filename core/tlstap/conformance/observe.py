@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from tlstap.conformance.scenarios import CERTIFICATE_VARIABLE, KEY_VARIABLE
 from tlstap.conformance.traced import Collector, Traced
 from tlstap.errors import TlstapError
 from tlstap.library import Library
-from tlstap.records import Lost
 from tlstap.registry import Registry
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.options import Options, Summary
@@ -27,6 +27,9 @@ CERTIFICATE, KEY = HERE / "certificate.pem", HERE / "key.pem"
 
 BUFFER_BYTES = 64 << 20
 _MOST_OUTPUT = 16 << 20
+_MOST_ERRORS = 64 << 10
+_NO_PROBLEM = ("also tracing ", "detached; ")
+"""How lines begin that a trace says when all is well."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,6 @@ class Observation:
     """All scenarios, and what the trace said about itself."""
 
     played: list[Played]
-    lost: list[Lost]
     overflowed: bool
     summary: Summary
     problems: list[str]
@@ -68,7 +70,6 @@ def observe(
     files: Sequence[str],
     scenarios: Sequence[str],
     seconds: float,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> Observation:
     """Play the scenarios, traced with this library's probes only.
 
@@ -97,16 +98,28 @@ def observe(
             files=files,
         )
         collector = Collector()
-        with Session(registry, options, tell) as session:
+        told: list[str] = []
+        with Session(registry, options, told.append) as session:
             collector.take_all(session.records())
             coverage = session.coverage
         results = _results(folder)
         played = [_played(folder, result) for result in results]
     _assign(collector.connections, results, played)
     probed = [one.image.path for one in coverage.images]
-    return Observation(
-        played, collector.lost, collector.overflowed, session.summary, list(coverage.problems), probed
-    )
+    problems = [
+        line
+        for line in dict.fromkeys([*coverage.problems, *told])
+        if not line.startswith(_NO_PROBLEM) and not _is_about_another_file(line, {*files, *probed})
+    ]
+    return Observation(played, collector.overflowed, session.summary, problems, probed)
+
+
+def _is_about_another_file(line: str, files: Collection[str]) -> bool:
+    """Whether a problem is one of a file on this machine that has nothing to do with the driver."""
+    path, colon, _ = line.partition(": ")
+    if not colon or not path.startswith("/"):
+        return False
+    return os.path.realpath(path) not in {os.path.realpath(file) for file in files}
 
 
 def _results(folder: Path) -> list[_Result]:
@@ -119,7 +132,9 @@ def _results(folder: Path) -> list[_Result]:
 def _played(folder: Path, result: _Result) -> Played:
     with (folder / f"{result.scenario}.out").open("rb") as file:
         output = file.read(_MOST_OUTPUT)
-    errors = (folder / f"{result.scenario}.err").read_bytes()[-_MOST_OUTPUT:].decode("utf-8", "replace")
+    with (folder / f"{result.scenario}.err").open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_ERRORS))
+        errors = file.read().decode("utf-8", "replace")
     problem = result.problem
     if not problem and result.status != 0:
         status = result.status if result.status is not None else -1

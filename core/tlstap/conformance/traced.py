@@ -55,7 +55,6 @@ class Collector:
     """Takes the records of a trace; `connections` are in the order in which they were first seen."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.lost: list[Lost] = []
         self.overflowed = False
         self._most = most_bytes
         self._bytes = 0
@@ -75,8 +74,6 @@ class Collector:
         """Take one record."""
         self._place += 1
         if record.connection is None or record.process is None:
-            if isinstance(record, Lost):
-                self.lost.append(record)
             return
         connection = record.connection
         traced = self._found.get(connection.id)
@@ -93,7 +90,6 @@ class Collector:
                 traced.closed.append(record)
                 traced.closed_at = self._place
             case Lost():
-                self.lost.append(record)
                 traced.lost.append(f"{record.bytes} bytes lost: {record.why}")
 
     def _take_data(self, traced: Traced, record: Data) -> None:

@@ -80,7 +80,8 @@ def command(
         raise click.UsageError("NAME is missing", ctx)
 
     def show(one: Check) -> None:
-        print_lines([escape(one.line())])
+        first, *more = one.line().splitlines()  # of what a compiler says there are several
+        print_lines([escape(first), *(f"         {escape(line)}" for line in more)])
         sys.stdout.flush()
 
     report = check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.support.case import Case
 from tests.support.certificates import Certificates
 from tests.support.programs import Programs
 from tests.support.site import Site, good
-from tests.support.tracer import Tracer, run_tlstap
+from tests.support.tracer import READY, TLSTAP, Tracer, run_tlstap
 
 BAD = "tlstap-bad"
 
@@ -115,6 +116,14 @@ REJECTED = (
             r"its C \(bad/part/bad\.h\) does not compile: behind it, at .*; is a brace, .* left open\?",
         ),
         (
+            function("    return (int)PT_REGS_PARM1(ctx) / (int)PT_REGS_PARM2(ctx) == 3;"),
+            r"its C \(bad/part/bad\.h:3\) does not compile: .*signed division.*",
+        ),
+        (
+            function("    volatile char much[4000]; much[PT_REGS_PARM1(ctx) & 2047] = 1; return much[7];"),
+            r"its C \(bad/part/bad\.h\) does not compile: .*stack limit.*",
+        ),
+        (
             function('    for (;;) asm volatile("");\n    return true;'),
             REJECTED + r".*(loop|back-edge).*",
         ),
@@ -123,7 +132,7 @@ REJECTED = (
             REJECTED + r".* \| R\d invalid mem access .*",
         ),
     ],
-    ids=["call", "error", "if", "core", "missing", "brace", "comment", "loop", "memory"],
+    ids=["call", "error", "if", "core", "missing", "brace", "comment", "compiler", "stack", "loop", "memory"],
 )
 def test_one_whose_c_is_of_no_use(world: World, snippet: str, reason: str) -> None:
     world.install(asking(), snippet)
@@ -287,3 +296,40 @@ def test_one_that_has_no_words(world: World, programs: Programs, body: str, reas
         f"tlstap: plugin bad of tlstap-bad: tlstap_describe failed for sni ({reason}); "
         "what it fails for is shown as it is"
     )
+
+
+SINK = """
+class Bad(tlstap.Sink):
+    def __init__(self, stream, options):
+        self.stream = stream
+
+    def write(self, record, seq):
+        self.stream.write(f"{seq}\\n")
+        if seq == 1:
+            raise RuntimeError("no more")
+
+@tlstap.hookimpl
+def tlstap_sinks():
+    return [tlstap.SinkType("bad", "help", Bad)]
+"""
+
+
+def test_an_output_format_that_fails_ends_the_trace(world: World, programs: Programs, tmp_path: Path) -> None:
+    """What was written stays; there is no traceback."""
+    world.install(DETAIL.format(body="return None") + SINK)
+    output = tmp_path / "out"
+    with own_library.run(programs.path("own_library")) as program:
+        command = [TLSTAP, "-f", "bad", "-o", output, "-p", str(program.pid)]
+        environment = os.environ | {"PYTHONPATH": str(world.packages)}
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.startswith(READY):
+                    break
+            program.do("write", 16, 5, 1)
+            rest = process.stderr.read()
+    assert process.returncode == 1
+    assert rest == (
+        "tlstap: plugin bad of tlstap-bad: its output format failed: write() raised RuntimeError: no more\n"
+    )
+    assert output.read_text() == "0\n1\n"

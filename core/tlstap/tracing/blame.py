@@ -13,7 +13,13 @@ MAX_LINE = 300
 LAST_LINES = 3
 
 _ERROR = re.compile(r"^([^\n]+?):(\d+):(?:\d+:)? (?:fatal )?error: (.*?)(?: \[-W.*\])?$", re.MULTILINE)
+_BACK_END = re.compile(
+    r"^(?:error: ([^\n:]+):(\d+):\d+: |Error at line \d+: )(.*?)(?:, ([^\n:, ]+):(\d+):\d+ @.*)?$",
+    re.MULTILINE,
+)
+"""What the compiler finds wrong once it knows what the machine can do; of lines that BCC has moved."""
 _SOURCE_LINE = re.compile(r"^; .*@ ([^\s/]+):(\d+)\s*$", re.MULTILINE)
+_FRONT = "the BPF program does not compile: "
 _STATISTICS = ("processed ", "verification time ", "stack depth ", "HINT:", "cur state:", "old state:")
 _STATEMENTS = ("if", "for", "while", "switch")
 _FUNCTION = re.compile(r"\b([A-Za-z_]\w*)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*\{")
@@ -39,7 +45,7 @@ def _of_compiler(error: CompileError, snippets: Mapping[str, str], probes: Itera
         if file in snippets and line <= snippets[file].count("\n") + 1:
             return f"its C does not compile: {file}:{line}: {_short(text)}"
     if not found:
-        return f"its C ({files}) does not compile: {_short(str(error))}"
+        return _of_back_end(error, snippets)
     file, line, text = found[0]
     asked = [_call(probe, name) for probe in probes for name in _names(probe) if f"'{name}'" in text]
     if undefined := ", ".join(dict.fromkeys(asked)):
@@ -48,6 +54,16 @@ def _of_compiler(error: CompileError, snippets: Mapping[str, str], probes: Itera
         f"its C ({files}) does not compile: behind it, at {file}:{line}: {_short(text)}; "
         "is a brace, a comment or a string left open?"
     )
+
+
+def _of_back_end(error: CompileError, snippets: Mapping[str, str]) -> str:
+    places = ", ".join(snippets)
+    for file, line, text, later_file, later_line in _BACK_END.findall(error.words):
+        file, line = file or later_file, line or later_line
+        if file in snippets and (place := _line_and_function(snippets[file], int(line))):
+            places = f"{file}:{place[0]}"
+        return f"its C ({places}) does not compile: {_short(text.rpartition('*): ')[2])}"
+    return f"its C ({places}) does not compile: {_short(str(error).removeprefix(_FRONT))}"
 
 
 def _of_verifier(error: CompileError, snippets: Mapping[str, str], probes: Iterable[Probe]) -> str:

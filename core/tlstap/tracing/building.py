@@ -19,8 +19,8 @@ from tlstap.tracing.plan import ProbeTable
 MAX_SUSPECTS = 16
 """Plugins whose C is tried one by one, at about a second each; those beyond are left out untried."""
 
-MakeEngine = Callable[[ProbeTable, Mapping[str, str]], Engine]
-"""Makes the engine for these probes and snippets."""
+MakeEngine = Callable[[ProbeTable, Mapping[str, str], bool], Engine]
+"""Makes the engine for these probes and snippets; carefully, if a third party's are among them."""
 
 
 @dataclass(slots=True)
@@ -108,10 +108,14 @@ class _Building:
         if not libraries and self._problems:
             raise PluginError("; ".join(self._problems))
         snippets: dict[str, str] = {}
-        for name in dict.fromkeys(self._registry.plugin_of(library).name for library in libraries):
-            snippets |= self._snippets.get(name, {})
+        careful = False
+        for library in libraries:
+            plugin = self._registry.plugin_of(library)
+            own = self._snippets.get(plugin.name, {})
+            snippets |= own
+            careful |= bool(own) and plugin.distribution != BUILTIN
         table = ProbeTable(libraries)
-        return Built(self._make(table, snippets), table, libraries, self._problems)
+        return Built(self._make(table, snippets, careful), table, libraries, self._problems)
 
     def _remaining(self, out: Sequence[Plugin]) -> list[Library]:
         return [one for one in self._libraries if self._registry.plugin_of(one) not in out]

@@ -111,8 +111,8 @@ def _plugins(registry: Registry) -> Check:
 def _engine(registry: Registry, facts: KernelFacts) -> Iterator[Check]:
     """Really compile and load the program."""
 
-    def make(table: ProbeTable, snippets: Mapping[str, str]) -> Engine:
-        return Engine(table, snippets, facts, Filters(), ring_bytes=_RING_BYTES)
+    def make(table: ProbeTable, snippets: Mapping[str, str], careful: bool) -> Engine:
+        return Engine(table, snippets, facts, Filters(), ring_bytes=_RING_BYTES, careful=careful)
 
     try:
         built = build(registry, list(registry.libraries.values()), make)

@@ -1,4 +1,4 @@
-"""The BPF program in the kernel: compiled, loaded, attached. The only file that imports bcc."""
+"""The BPF program in the kernel: loaded, attached. Only this and compiler.py know BCC."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import as_file, files
 from typing import Any
 
 from tlstap.errors import CompileError, KernelError
 from tlstap.tracing import layout
+from tlstap.tracing.compiler import compile_program, survive
 from tlstap.tracing.descriptors import captured_stderr, close_in_background
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import Attachment, KernelFacts, Sockets
@@ -79,6 +79,7 @@ class Engine:
     :param ring_bytes: size of the ring, a power of two and at least a page.
     :param attachment: how to attach uprobes; by default what the kernel has.
     :param sockets: the means to note sockets, tried in this order; by default what the kernel has.
+    :param careful: somebody else's C is among the snippets: it may even break the compiler.
     :raises CompileError: a snippet does not compile, or the verifier rejects the program.
     :raises KernelError: the kernel refuses something.
     """
@@ -93,6 +94,7 @@ class Engine:
         ring_bytes: int,
         attachment: Attachment | None = None,
         sockets: Sequence[Sockets] | None = None,
+        careful: bool = False,
     ) -> None:
         with contextlib.suppress(ValueError, OSError):  # kernels from 5.11 on don't ask for it
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -103,6 +105,7 @@ class Engine:
         self.attachment = attachment or (Attachment.MULTI if facts.uprobe_multi else Attachment.SINGLE)
         self.ring_bytes = ring_bytes
         self._table = table
+        self._careful = careful
         self._links: dict[int, list[int]] = {}
         self._events: dict[int, list[int]] = {}
         self._last_event = 0
@@ -126,7 +129,9 @@ class Engine:
         for sockets in means:
             macros = facts.defines() | self._macros(filters, sockets)
             flags = [f"-D{name}={value}" for name, value in macros.items()]
-            self._bpf = _compile(text, flags)
+            if self._careful:
+                survive(text, flags)
+            self._bpf = compile_program(text, flags)
             try:
                 self._attach_sockets(sockets)
             except (KernelError, CompileError) as error:
@@ -391,26 +396,6 @@ class Engine:
         """Detach everything and give the maps back."""
         self.detach()
         self._bpf.cleanup()
-
-
-def _compile(text: str, flags: list[str]) -> Any:
-    with as_file(files("tlstap").joinpath("bpf", "include")) as stubs, captured_stderr() as words:
-        # BCC insists on kernel headers; these stubs are all that the program needs.
-        os.environ["BCC_KERNEL_SOURCE"] = str(stubs)
-        try:
-            from bcc import BPF, lib
-        except ImportError:
-            raise KernelError(
-                "Python's bcc is missing; install it from the distribution (Debian: apt-get install "
-                "python3-bpfcc) and use a virtual environment of /usr/bin/python3 with system site packages"
-            ) from None
-        try:
-            program = BPF(text=text, cflags=["-Werror=implicit-function-declaration", *flags])
-        except Exception as error:
-            said = words()
-            raise CompileError(f"the BPF program does not compile: {error}\n{_last(said)}", said) from None
-        program.lib = lib
-        return program
 
 
 def _words(what: str, action: Callable[[], object]) -> None:

@@ -175,7 +175,7 @@ class Session:
     def _make_engine(self, libraries: Sequence[Library], facts: KernelFacts, filters: Filters) -> Built:
         options = self._options
 
-        def make(table: ProbeTable, snippets: Mapping[str, str]) -> Engine:
+        def make(table: ProbeTable, snippets: Mapping[str, str], careful: bool) -> Engine:
             return Engine(
                 table,
                 snippets,
@@ -184,6 +184,7 @@ class Session:
                 ring_bytes=options.buffer_bytes,
                 attachment=options.attachment,
                 sockets=options.sockets,
+                careful=careful,
             )
 
         built = build(self._registry, libraries, make)

@@ -222,7 +222,7 @@ PLAIN_SINK = {"write": "", "close": "", "create": "Bad"}
             "",
             "create() raised TypeError: it returned None, which is no Sink",
         ),
-        ("create", "lambda stream: None", "", "create() raised TypeError: <lambda>() takes 1 positional"),
+        ("create", "lambda: 7", "", "create() raised TypeError: "),
     ],
 )
 @pytest.mark.parametrize("to_file", [True, False])

@@ -63,7 +63,21 @@ def why(words: str, rejected: str | None = None, snippet: str = SNIPPET) -> str:
         ),
         (
             "LLVM ERROR: no words\n",
-            "its C (mine/mine.h) does not compile: the BPF program does not compile: in short",
+            "its C (mine/mine.h) does not compile: in short",
+        ),
+        (
+            "error: mine/mine.h:11:9: in function on_enter i32 (%struct.pt_regs*): A call to '__addsf3'\n",
+            "its C (mine/mine.h:9) does not compile: A call to '__addsf3'",
+        ),
+        (
+            "error: entry:0:0: in function on_enter i32 (%struct.pt_regs*): The stack limit is exceeded.\n",
+            "its C (mine/mine.h) does not compile: The stack limit is exceeded.",
+        ),
+        (
+            "Error at line 4: Unsupport signed division for DAG: 0x2: i64 = sdiv 0x3, 0x4, "
+            "mine/mine.h:4:32 @[ conditions:4:20 @[ bpf/probe.h:1:5 ] ]Please convert.\nLLVM ERROR\n",
+            "its C (mine/mine.h:3) does not compile: "
+            "Unsupport signed division for DAG: 0x2: i64 = sdiv 0x3, 0x4",
         ),
     ],
 )

@@ -53,8 +53,9 @@ class Bench:
             part.mkdir()
             (part / f"{plugin}.h").write_text(words)
 
-    def make(self, table: ProbeTable, snippets: Mapping[str, str]) -> Engine:
+    def make(self, table: ProbeTable, snippets: Mapping[str, str], careful: bool) -> Engine:
         self.made += 1
+        assert careful == any("part/" in file for file in snippets)
         return cast("Engine", FakeEngine(snippets))
 
     def build(self, *names: str) -> Built:
@@ -159,7 +160,7 @@ def test_what_is_wrong_without_plugins_is_blamed_on_none(bench: Bench) -> None:
     bench.install("one", "a")
     registry = Registry.load()
 
-    def make(table: ProbeTable, snippets: Mapping[str, str]) -> Engine:
+    def make(table: ProbeTable, snippets: Mapping[str, str], careful: bool) -> Engine:
         raise CompileError("the core is wrong", "bpf/probe.h:1:1: error: x\n")
 
     with pytest.raises(CompileError, match="the core is wrong"):
@@ -173,10 +174,10 @@ def test_an_engine_that_was_made_is_closed_when_the_kernel_then_refuses(bench: B
     bench.install("two", "b")
     registry = Registry.load()
 
-    def make(table: ProbeTable, snippets: Mapping[str, str]) -> Engine:
+    def make(table: ProbeTable, snippets: Mapping[str, str], careful: bool) -> Engine:
         if bench.made == 3:
             raise KernelError("no memory")
-        return bench.make(table, snippets)
+        return bench.make(table, snippets, careful)
 
     with pytest.raises(KernelError):
         build(registry, list(registry.libraries.values()), make)

@@ -333,3 +333,16 @@ def test_an_output_format_that_fails_ends_the_trace(world: World, programs: Prog
         "tlstap: plugin bad of tlstap-bad: its output format failed: write() raised RuntimeError: no more\n"
     )
     assert output.read_text() == "0\n1\n"
+
+
+def test_the_doctor_says_so_too(world: World) -> None:
+    world.install(asking(), "#error out of order\n")
+    environment = os.environ | {"PYTHONPATH": str(world.packages)}
+    done = subprocess.run([TLSTAP, "doctor"], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if BAD in line]
+    assert line.endswith(
+        "plugin bad of tlstap-bad: badssl is not traced: "
+        "its C does not compile: bad/part/bad.h:1: out of order"
+    )
+    assert "compiles and loads" in done.stdout

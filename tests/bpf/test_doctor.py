@@ -132,7 +132,7 @@ def test_a_plugin_that_fails_is_a_limit(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert result.returncode == 0
     found = checks(result.stdout)["plugins"]
     assert found["ok"] is None
-    assert found["text"] == "broken of broken can't be imported: RuntimeError: no luck"
+    assert found["text"] == ("plugin broken of broken is left out: can't be imported: RuntimeError: no luck")
 
 
 def test_a_process_that_is_gone() -> None:

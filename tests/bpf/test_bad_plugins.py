@@ -319,7 +319,7 @@ def test_an_output_format_that_fails_ends_the_trace(world: World, programs: Prog
     world.install(DETAIL.format(body="return None") + SINK)
     output = tmp_path / "out"
     with own_library.run(programs.path("own_library")) as program:
-        command = [TLSTAP, "-f", "bad", "-o", output, "-p", str(program.pid)]
+        command = [str(TLSTAP), "-f", "bad", "-o", str(output), "-p", str(program.pid)]
         environment = os.environ | {"PYTHONPATH": str(world.packages)}
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stderr is not None

@@ -1,27 +1,23 @@
-"""The program in the kernel: how it fails, how it is attached, what it loses, what it leaves behind."""
+"""The program in the kernel: how it fails, how it is attached, what it leaves behind."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.bpf import own_library
-from tests.bpf.own_library import CALLERS_MEMORY, MANY_FUNCTIONS, NESTING, OWN, PENDING, Program, payload
-from tests.support.programs import Programs
+from tests.bpf.own_library import CALLERS_MEMORY, MANY_FUNCTIONS, NESTING, OWN, Program, payload
+from tests.bpf.own_traces import rest, the_closed, the_data, the_lost, tracing
 from tests.support.wait import wait_until
 
 from tlstap.errors import CompileError, KernelError, ProcessGoneError, TlstapError, UsageError
 from tlstap.library import Library
-from tlstap.records import Closed, Data, Handshake, Lost, Opened, TraceRecord
+from tlstap.records import Handshake, Opened
 from tlstap.registry import Registry
 from tlstap.tracing import engine as engine_module
-from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL
 from tlstap.tracing.engine import Engine
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.kernel import Attachment, Sockets, kernel_facts
@@ -35,13 +31,6 @@ BOTH = pytest.mark.parametrize("attachment", list(Attachment), ids=lambda one: o
 PAGE = 4096
 
 
-@pytest.fixture
-def program(programs: Programs) -> Iterator[Program]:
-    """A program with a TLS library's functions."""
-    with own_library.run(programs.path("own_library")) as running:
-        yield running
-
-
 def kernel_objects() -> Counter[str]:
     """The descriptors of kernel objects that this process holds."""
     found: Counter[str] = Counter()
@@ -49,32 +38,6 @@ def kernel_objects() -> Counter[str]:
         if entry.is_symlink() and (target := str(entry.readlink())).startswith("anon_inode:"):
             found[target] += 1
     return found
-
-
-@contextmanager
-def tracing(program: Program, registry: Registry | None = None, **options: Any) -> Iterator[Session]:
-    """A trace of the program."""
-    chosen = Options(filters=Filters(pids=frozenset([program.pid])), **options)
-    with Session(registry or own_library.registry(), chosen) as session:
-        yield session
-
-
-def rest(session: Session) -> list[TraceRecord]:
-    """Stop, and take everything that was captured."""
-    session.stop()
-    return list(session.records())
-
-
-def the_data(records: Iterable[TraceRecord]) -> list[Data]:
-    return [record for record in records if isinstance(record, Data)]
-
-
-def the_lost(records: Iterable[TraceRecord]) -> list[Lost]:
-    return [record for record in records if isinstance(record, Lost)]
-
-
-def the_closed(records: Iterable[TraceRecord]) -> list[Closed]:
-    return [record for record in records if isinstance(record, Closed)]
 
 
 # ---- what does not compile, what is refused ----
@@ -318,212 +281,3 @@ def test_a_call_that_never_returns_hides_no_other(program: Program) -> None:
         found = the_data(rest(session))
     calls = [(data.function, data.length) for data in found]
     assert calls == [("own_write", 5), ("own_write", 5), ("own_read", 5), ("own_nest", 5)]
-
-
-# ---- losses ----
-
-
-def test_what_was_not_waited_for_is_told_apart(program: Program) -> None:
-    """A second stop leaves out what was captured: nobody's ring was full."""
-    with tracing(program) as session:
-        program.do("write", 1, 100, 1)
-        records = session.records()
-        seen = [next(records)]  # the opening; the generator waits in the middle
-        program.do("write", 1, 100, 30)
-        session.stop()
-        session.stop()
-        seen += records
-    assert isinstance(seen[0], Opened)
-    captured = sum(len(data.payload) for data in the_data(seen))
-    (closed,) = the_closed(seen)
-    (lost,) = the_lost(seen)
-    assert closed.written_bytes == 31 * 100
-    assert captured < closed.written_bytes
-    assert (lost.why, lost.bytes) == (NOT_WAITED_FOR, closed.written_bytes - captured)
-    assert closed.written_lost == lost.bytes
-    assert session.summary.left_out_records > 0
-    assert (session.summary.lost_records, session.summary.lost_bytes) == (0, 0)
-
-
-def test_pending_bytes_that_can_not_be_read_are_a_known_gap(program: Program) -> None:
-    with tracing(program, own_library.registry(PENDING)) as session:
-        program.do("pend", 1, 500, 1)
-        program.do("write", 1, 100, 1)
-        records = rest(session)
-    assert [(data.function, data.offset, data.length, data.payload) for data in the_data(records)] == [
-        ("own_pend", 0, 500, b""),
-        ("own_write", 500, 100, payload(100)),
-    ]
-    (closed,) = the_closed(records)
-    assert (closed.written_bytes, closed.written_lost) == (600, 500)
-    assert (session.summary.unreadable_bytes, session.summary.implausible) == (500, 0)
-
-
-@pytest.mark.parametrize("attachment", [None, Attachment.SINGLE])
-def test_what_was_lost_is_known_to_the_byte(program: Program, attachment: Attachment | None) -> None:
-    """A ring of one page has no room for large records at all, and for few of the small ones."""
-    with tracing(program, attachment=attachment, buffer_bytes=PAGE) as session:
-        program.do("write", 1, 100, 3)
-        program.do("write", 1, 20_000, 1)
-        program.do("read", 1, 10_000, 2)
-        program.do("write", 1, 100, 50)
-        program.do("read", 2, 5000, 1)
-        records = rest(session)
-    moved = {(1, "write"): 53 * 100 + 20_000, (1, "read"): 20_000, (2, "read"): 5000}
-    captured: Counter[tuple[int, str]] = Counter()
-    for data in the_data(records):
-        captured[data.connection.id, data.direction] += len(data.payload)
-        assert data.payload == payload(100)
-    assert 3 * 100 <= captured[1, "write"] < 53 * 100
-    of_connection = sum(lost.bytes for lost in the_lost(records) if lost.connection is not None)
-    (overall,) = [lost for lost in the_lost(records) if lost.connection is None]
-    assert session.summary.lost_bytes == sum(moved.values()) - captured.total()
-    assert of_connection + overall.bytes == session.summary.lost_bytes
-    assert overall.count == session.summary.lost_records > 4
-    assert {lost.why for lost in the_lost(records)} == {RING_FULL}
-    closed = {one.connection.id: one for one in the_closed(records)}
-    assert (closed[1].written_bytes, closed[1].read_bytes) == (moved[1, "write"], moved[1, "read"])
-    assert closed[1].written_lost == moved[1, "write"] - captured[1, "write"]
-    assert closed[1].read_lost == moved[1, "read"]
-    assert overall.bytes == moved[2, "read"], "of a connection of which nothing was captured"
-
-
-def test_an_end_that_was_lost_is_told_later(program: Program) -> None:
-    with tracing(program, buffer_bytes=PAGE) as session:
-        program.do("write", 1, 100, 1)
-        program.do("write", 2, 100, 100)  # and the ring is full
-        program.do("write", 1, 70, 1)
-        program.do("free", 1)
-        records = rest(session)
-    closed = {one.connection.id: one for one in the_closed(records)}
-    assert (closed[1].written_bytes, closed[1].written_lost) == (170, 70)
-    assert closed[2].written_bytes == 10_000
-    assert closed[2].written_lost == 10_000 - 100 * sum(data.connection.id == 2 for data in the_data(records))
-
-
-def test_large_calls_within_the_bound_are_whole(program: Program) -> None:
-    with tracing(program) as session:
-        program.do("write", 1, 1 << 20, 4)
-        records = rest(session)
-    assert sum(len(data.payload) for data in the_data(records)) == 4 << 20
-    assert session.summary.beyond_bound_bytes == session.summary.unreadable_bytes == 0
-
-
-def test_a_call_beyond_the_bound_says_so(program: Program) -> None:
-    size = 5 << 20
-    with tracing(program) as session:
-        program.do("write", 1, size, 1)
-        program.do("write", 1, 5, 1)
-        records = rest(session)
-    *_, cut, last = the_data(records)
-    captured = sum(len(data.payload) for data in the_data(records))
-    assert 4 << 20 <= captured < size
-    assert b"".join(data.payload for data in the_data(records)) == payload(size)[: captured - 5] + payload(5)
-    assert cut.offset + cut.length == last.offset == size
-    assert session.summary.beyond_bound_bytes == size + 5 - captured
-    assert [(one.written_bytes, one.written_lost) for one in the_closed(records)] == [
-        (size + 5, size + 5 - captured)
-    ]
-
-
-def test_bytes_that_cannot_be_read_are_counted(program: Program) -> None:
-    with tracing(program) as session:
-        program.do("bad", 1, 20_000, 1)
-        program.do("write", 1, 5, 1)
-        records = rest(session)
-    assert [(one.offset, one.length, one.payload) for one in the_data(records)] == [
-        (0, 16384, b""),
-        (16384, 20_000 - 16384, b""),
-        (20_000, 5, payload(5)),
-    ]
-    assert session.summary.unreadable_bytes == 20_000
-    assert [(one.written_bytes, one.written_lost) for one in the_closed(records)] == [(20_005, 20_000)]
-
-
-# ---- processes ----
-
-
-class Collected:
-    """Records of a session that runs in a thread."""
-
-    def __init__(self, session: Session) -> None:
-        self.records: list[TraceRecord] = []
-        self._session = session
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        self.records.extend(self._session.records())
-
-    def of(self, kind: type) -> list[Any]:
-        """The records of a kind that came so far."""
-        return [record for record in list(self.records) if isinstance(record, kind)]
-
-    def stop(self) -> None:
-        self._session.stop()
-        self._thread.join(timeout=30)
-        assert not self._thread.is_alive()
-
-
-def test_a_program_that_executes_another_one_begins_anew(program: Program) -> None:
-    """The same process id and the same handle, but another connection, without a byte of the old one's."""
-    with tracing(program) as session:
-        collected = Collected(session)
-        program.do("write", 7, 100, 3)
-        program.execute_again()
-        wait_until(lambda: collected.of(Closed), "the end of the first program's connection")
-        program.do("write", 7, 50, 1)
-        wait_until(lambda: len(collected.of(Data)) == 4, "the second program's data")
-        collected.stop()
-    assert [(one.connection.id, one.offset, one.length) for one in collected.of(Data)] == [
-        (1, 0, 100),
-        (1, 100, 100),
-        (1, 200, 100),
-        (2, 0, 50),
-    ]
-    assert [one.connection.id for one in collected.of(Opened)] == [1, 2]
-    assert [(one.written_bytes, one.written_lost) for one in collected.of(Closed)] == [(300, 0), (50, 0)]
-    assert collected.of(Lost) == []
-
-
-def test_the_end_of_a_process_ends_its_connections(programs: Programs) -> None:
-    with own_library.run(programs.path("own_library")) as program, tracing(program) as session:
-        collected = Collected(session)
-        program.do("write", 7, 100, 1)
-        program.kill()
-        wait_until(lambda: collected.of(Closed), "the connection's end")
-        collected.stop()
-    (closed,) = collected.of(Closed)
-    assert (closed.written_bytes, closed.written_lost) == (100, 0)
-
-
-def test_a_process_goes_on_without_its_first_thread(program: Program) -> None:
-    with tracing(program) as session:
-        collected = Collected(session)
-        program.do("write", 7, 100, 1)
-        program.do("leave")
-        program.do("write", 7, 50, 1)
-        program.kill()
-        wait_until(lambda: collected.of(Closed), "the connection's end")
-        collected.stop()
-    assert [(one.connection.id, one.offset) for one in collected.of(Data)] == [(1, 0), (1, 100)]
-    first, second = (one.process for one in collected.of(Data))
-    assert first.tid == first.pid == second.pid != second.tid
-    assert [(one.written_bytes, one.written_lost) for one in collected.of(Closed)] == [(150, 0)]
-
-
-def test_a_library_that_is_mapped_later(programs: Programs) -> None:
-    """A process that starts while tracing is traced, by whatever name its file has."""
-    name = programs.path("own_library").name
-    options = Options(filters=Filters(comms=frozenset([name])))
-    told: list[str] = []
-    with Session(own_library.registry(), options, told.append) as session:
-        assert "own" not in {image.library.name for image in session.coverage.images}
-        collected = Collected(session)
-        with own_library.run(programs.path("own_library")) as program:
-            path = programs.path("own_library")
-            wait_until(lambda: f"also tracing Own, {path}" in told, "the new program to be probed")
-            program.do("write", 1, 5, 1)
-            wait_until(lambda: collected.of(Data), "its data")
-        collected.stop()
-    assert [one.payload for one in collected.of(Data)] == [payload(5)]

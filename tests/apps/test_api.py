@@ -18,8 +18,6 @@ import tlstap
 from tlstap import schema
 from tlstap.errors import ProcessGoneError, UsageError
 
-pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
-
 
 def fetch(nginx: Nginx, output: Path) -> list[str]:
     """A command that fetches /json."""

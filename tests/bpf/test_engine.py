@@ -25,8 +25,6 @@ from tlstap.tracing.options import Options
 from tlstap.tracing.plan import ProbeTable
 from tlstap.tracing.session import Session
 
-pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
-
 BOTH = pytest.mark.parametrize("attachment", list(Attachment), ids=lambda one: one.name.lower())
 PAGE = 4096
 

@@ -13,8 +13,6 @@ from tlstap.records import Opened
 from tlstap.tracing.connections import NOT_WAITED_FOR, RING_FULL
 from tlstap.tracing.kernel import Attachment
 
-pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
-
 PAGE = 4096
 
 

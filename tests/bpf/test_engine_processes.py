@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import pytest
 from tests.bpf import own_library
 from tests.bpf.own_library import Program, payload
 from tests.bpf.own_traces import tracing
@@ -16,8 +15,6 @@ from tlstap.records import Closed, Data, Lost, Opened, TraceRecord
 from tlstap.tracing.filters import Filters
 from tlstap.tracing.options import Options
 from tlstap.tracing.session import Session
-
-pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
 
 
 class Collected:

@@ -21,8 +21,6 @@ from tlstap.tracing.filters import Filters
 from tlstap.tracing.options import Options
 from tlstap.tracing.session import Session
 
-pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
-
 SIZE = 300
 MEANT = frozenset({"boringssl"})
 

@@ -22,8 +22,6 @@ from tlstap.tracing.options import Options
 from tlstap.tracing.session import Session
 from tlstap.tracing.trial import Trials
 
-pytestmark = pytest.mark.filterwarnings("ignore:not a bytes object:DeprecationWarning")
-
 BOTH = pytest.mark.parametrize("attachment", list(Attachment), ids=lambda one: one.name.lower())
 SIZE = 300
 RECORD = 22

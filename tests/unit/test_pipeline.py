@@ -248,3 +248,39 @@ def test_bodies_of_all_connections_share_one_limit() -> None:
     assert sizes[0] == 59_999 and sizes[-1] < 1000 and sum(sizes) <= 100_000
     assert pipeline._toolbox.pool.left == 100_000
     assert not any(isinstance(record, Opened | Data) for record in pipeline.finish(1))
+
+
+class Heir(Protocol):
+    """Speaks "HEIR"; keeps the channels that it was given."""
+
+    name = "heir"
+
+    def __init__(self) -> None:
+        self.channels: list[Channel] = []
+
+    def recognise(self, channel: Channel, direction: Direction, start: bytes) -> bool | None:
+        return start.startswith(b"HEIR")
+
+    def decoder(self, channel: Channel, memory: Allowance) -> Decoder:
+        self.channels.append(channel)
+        return ToyDecoder(channel, memory)
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+def test_a_channel_that_is_given_back_is_one_found_in_the_middle(from_start: bool) -> None:
+    """Without a switch nothing begins there, so nobody may take its first bytes for the first there were."""
+    heir = Heir()
+    run(Conversation(from_start=from_start).write(b"TOY byeHEIR").records, protocols=[Toy(), heir])
+    assert [(channel.from_start, channel.switch) for channel in heir.channels] == [(False, None)]
+
+
+def test_a_channel_that_is_switched_begins_anew() -> None:
+    heir = Heir()
+    talk = Conversation(from_start=False)
+    talk.write(b"GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: Heir\r\n\r\n")
+    talk.read(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: heir\r\n\r\nHEIR")
+    run(talk.records, protocols=[Http1(), heir])
+    [channel] = heir.channels
+    assert channel.from_start
+    assert channel.switch is not None
+    assert (channel.switch.protocol, channel.switch.client) == ("heir", "write")

@@ -88,7 +88,8 @@ class Decoder(abc.ABC):
     """The decoder sets this when its protocol ended in the middle of the channel (an upgrade, a tunnel).
     The Undecoded records that it gives out from then on go to recognition again, and it is fed no more."""
     switch: Switch | None = None
-    """Set together with `handed_over`: to what, as far as that is known."""
+    """Set together with `handed_over`, if another protocol begins there: with what. None: the channel turned
+    out to speak another protocol, of which this is the middle."""
 
     @abc.abstractmethod
     def feed(self, data: StreamBytes) -> Iterable[DecodedRecord]:

@@ -145,8 +145,11 @@ class Decoding:
         return True
 
     def _hand_over(self, switch: Switch | None) -> None:
-        channel = self._channel
-        self._channel = replace(channel, from_start=True, switch=switch)
+        """Another protocol begins here; without a switch this one only turned out to be another."""
+        if switch is not None:
+            self._channel = replace(self._channel, from_start=True, switch=switch)
+        else:
+            self._channel = replace(self._channel, from_start=False)
 
     def _drop_decoder(self, protocols: Sequence[Protocol]) -> None:
         """Go on without the decoder; `protocols` are those that may take over."""

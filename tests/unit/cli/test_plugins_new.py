@@ -74,14 +74,17 @@ def test_tlstap_finds_it(installed: Example, kind: str) -> None:
 def test_style(written: Path) -> None:
     rules = "E,F,W,I,B,UP,SIM,RUF,C4,N,A"
     options = ["--no-cache", "--config", str(written / "pyproject.toml")]
-    run([sys.executable, "-m", "ruff", "check", *options, "--select", rules, "."], folder=written)
-    run([sys.executable, "-m", "ruff", "format", *options, "--check", "."], folder=written)
+    check = ["check", *options, "--select", rules, "."]
+    assert "All checks passed" in run([sys.executable, "-m", "ruff", *check], folder=written)
+    layout = ["format", *options, "--check", "."]
+    assert "already formatted" in run([sys.executable, "-m", "ruff", *layout], folder=written)
 
 
 def test_types(written: Path, installed: Example, tmp_path: Path) -> None:
     environment = {**installed.environment, "MYPYPATH": f"{ROOT / 'core'}:{written / 'src'}"}
     options = ["--strict", "--cache-dir", str(tmp_path), "--follow-imports", "silent"]
-    run([sys.executable, "-m", "mypy", *options, "src", "tests"], environment, written)
+    command = [sys.executable, "-m", "mypy", *options, "src", "tests"]
+    assert "Success: no issues found" in run(command, environment, written)
 
 
 def test_nothing_is_overwritten(written: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:

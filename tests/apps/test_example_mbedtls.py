@@ -4,10 +4,8 @@ and pygit2, whose TLS is Mbed TLS."""
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,18 +13,17 @@ from tests.support import examples
 from tests.support.case import Case
 from tests.support.certificates import Certificates
 from tests.support.ends import exchanged, plain_environment, run
+from tests.support.example_tracing import post_and_echo, tlstap_with
 from tests.support.examples import Example
 from tests.support.fixtures import RunTlstap
 from tests.support.https_ends import life, only_ends
 from tests.support.lighttpd import Lighttpd, run_lighttpd
 from tests.support.programs import Programs
-from tests.support.tracer import Tracer, run_tlstap
 
 from tlstap import schema
 
 SMALL = b"hello from Mbed TLS\n"
 BIG = hashlib.shake_256(b"tlstap, mbedtls").digest(3_000_000)
-POSTED = hashlib.shake_256(b"tlstap, posted").digest(400_000)
 VERSION = re.compile(r"[23]\.\d+\.\d+")
 
 CLONE = """
@@ -62,13 +59,7 @@ def openssl_server(
 @pytest.fixture
 def tlstap(tmp_path: Path, example: Example) -> RunTlstap:
     """tlstap with the example's plugin."""
-    numbers = itertools.count()
-
-    def run(*arguments: str | int | Path) -> AbstractContextManager[Tracer]:
-        output = tmp_path / f"events-{next(numbers)}.json"
-        return run_tlstap(output, *arguments, environment=example.environment)
-
-    return run
+    return tlstap_with(example, tmp_path)
 
 
 @pytest.fixture
@@ -123,17 +114,7 @@ def test_post(
     tmp_path: Path,
     http: str,
 ) -> None:
-    (tmp_path / "body").write_bytes(POSTED)
-    body = ["-H", "Expect:", "--data-binary", f"@{tmp_path / 'body'}"]
-    with tlstap("-c", "lighttpd", "-c", "curl") as tracer:
-        output = run([*curl, http, *body, server.url("/echo.cgi")], environment)
-    ends = only_ends(tracer, server.port)
-
-    assert output == POSTED
-    for end in (ends.client, ends.server):
-        [exchange] = exchanged(tracer, end)
-        assert (exchange.method, exchange.target, exchange.status) == ("POST", "/echo.cgi", 200)
-        assert (exchange.sent, exchange.received) == (POSTED, POSTED)
+    ends = post_and_echo(tlstap, server, [*curl, http], environment, tmp_path)
     # lighttpd asks for it when it hands the request to a program.
     assert ends.server.connection.tls_version == ends.client.connection.tls_version
 
